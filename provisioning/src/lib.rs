@@ -1,0 +1,9 @@
+//! Sealed data, the charter, key release and the ledger: what an owner of a secret needs, without I/O.
+//!
+//! No async runtime, no clock, no ambient randomness: `now`, random bytes and files come in as arguments.
+
+pub mod charter;
+pub mod keyid;
+pub mod order;
+pub mod release;
+pub mod statement;

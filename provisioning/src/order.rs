@@ -1,0 +1,219 @@
+//! Orders and results: what the referee asks for, and what comes back.
+
+use serde::{Deserialize, Serialize};
+use tiltyard_attestation::binding::HpkePublicKey;
+use tiltyard_attestation::evidence::Evidence;
+use tiltyard_attestation::{Base64Bytes, Hex, Role};
+
+use crate::release::{Lease, Receipt};
+use crate::statement::{Signed, Statement};
+
+/// The referee's signed request: train one submission on one task, or evaluate one task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    /// Always 1.
+    pub v: u8,
+    pub charter: Hex<32>,
+    pub tournament: String,
+    /// The task's id in the record.
+    pub task: String,
+    pub work: Work,
+    /// 1 for the first attempt; each attempt is a new order.
+    pub attempt: u32,
+    pub dataset_id: String,
+    /// Names the randomness of this task: initialisation and data order.
+    pub seed: Hex<32>,
+    pub referee: RefereeKeys,
+    /// Unix seconds by the referee's broker time.
+    pub issued_at: u64,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Work {
+    Train { submission: Hex<32> },
+    /// Ascending by submission.
+    Evaluate { artefacts: Vec<ArtefactRef> },
+}
+
+/// One artefact to score: sealed under `artefact/<train_order>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArtefactRef {
+    pub submission: Hex<32>,
+    pub train_order: Hex<32>,
+    pub object: ObjectRef,
+}
+
+/// A sealed object by its ciphertext.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectRef {
+    /// 16 random bytes.
+    pub name: Hex<16>,
+    /// Salt and commitment of the container.
+    pub header: Hex<56>,
+    pub sha256: Hex<32>,
+    pub len_bytes: u64,
+}
+
+/// The keys that an order's results go back to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RefereeKeys {
+    pub lease: Hex<16>,
+    pub signing: Hex<32>,
+    pub hpke: HpkePublicKey,
+}
+
+impl Work {
+    /// The role that fulfils it.
+    pub fn role(&self) -> Role {
+        match self {
+            Self::Train { .. } => Role::Trainer,
+            Self::Evaluate { .. } => Role::Evaluator,
+        }
+    }
+}
+
+impl Statement for Order {
+    const KIND: &'static str = "order";
+}
+
+/// One row of the operator's roll: an entrant's admitted submission.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollRow {
+    pub entrant: Hex<32>,
+    /// A name to show; public.
+    pub label: String,
+    pub submission: Hex<32>,
+    pub seq: u64,
+    /// Minor units paid.
+    pub buy_in: u64,
+    pub stake: u64,
+    pub completed_entries: u32,
+    pub log_permitted: bool,
+    /// The champion that defends the title, at most one in a roll.
+    pub champion: bool,
+}
+
+impl Statement for RollRow {
+    const KIND: &'static str = "roll";
+}
+
+/// What a trainer's or evaluator's work came to. The one closed list that may leave (PROVISIONING 8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Done,
+    TimedOut,
+    Failed,
+    ResourceLimit,
+    IntakeRefused,
+    ArtefactRefused,
+    NotFineTuned,
+    Infrastructure,
+}
+
+/// A trainer's result, signed by its attested key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainResult {
+    /// Digest of the order.
+    pub order: Hex<32>,
+    pub submission: Hex<32>,
+    pub status: Status,
+    /// Present for `done` and `timed_out`.
+    pub artefact: Option<ObjectRef>,
+    pub log: Option<ObjectRef>,
+    /// Wall time in 15-minute buckets.
+    pub duration_bucket: u32,
+}
+
+impl Statement for TrainResult {
+    const KIND: &'static str = "result";
+}
+
+/// An evaluator's result, signed by its attested key. Sealed to the referee: it holds item losses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluateResult {
+    pub order: Hex<32>,
+    /// What was measured with what (PROVISIONING 13); equal fingerprints are comparable.
+    pub fingerprint: Hex<32>,
+    /// The untouched base model on the same items.
+    pub base: ItemLosses,
+    /// One per artefact of the order, in its order.
+    pub artefacts: Vec<ArtefactScore>,
+}
+
+impl Statement for EvaluateResult {
+    const KIND: &'static str = "claim";
+}
+
+/// Losses of one model over the task's held-out items.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ItemLosses {
+    /// Ascending by item id.
+    pub items: Vec<ItemLoss>,
+    /// RFC 6962 root over the salted leaves of the items.
+    pub root: Hex<32>,
+}
+
+/// One held-out item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ItemLoss {
+    /// HMAC of the canonical row under the split seed.
+    pub item: Hex<32>,
+    /// Sum of cross entropy over the labels, in 1e-6 nat; none when the value was not finite.
+    pub loss_micro: Option<i64>,
+    pub labels: u32,
+    pub salt: Hex<16>,
+}
+
+/// One artefact's evaluation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArtefactScore {
+    pub submission: Hex<32>,
+    /// `done` when it was scored.
+    pub status: Status,
+    /// SHA-256 of the opened artefact: equal artefacts are duplicates.
+    pub artefact_sha256: Option<Hex<32>>,
+    pub losses: Option<ItemLosses>,
+}
+
+/// What a trainer or evaluator guest sends to the referee, HPKE-sealed, through the host.
+///
+/// info = `tiltyard-result-v1 NUL || p`, aad = the order's digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResultEnvelope {
+    pub order: Hex<32>,
+    pub enc: Base64Bytes,
+    pub ct: Base64Bytes,
+}
+
+/// The opened content of a [`ResultEnvelope`]: the result and what shows who made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuestReport {
+    pub lease: Signed<Lease>,
+    pub receipt: Receipt,
+    /// As appraised by the owner's broker.
+    pub evidence: Evidence,
+    pub result: GuestResult,
+}
+
+/// One of the two kinds of result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum GuestResult {
+    Trained(Signed<TrainResult>),
+    Evaluated(Signed<EvaluateResult>),
+}
