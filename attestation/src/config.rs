@@ -79,7 +79,9 @@ pub enum ConfigError {
     TooLarge { got: usize },
     #[error("launch configuration: {0}")]
     Syntax(String),
-    #[error("launch configuration is not in canonical form (RFC 8785)\n  write it with LaunchConfig::to_bytes")]
+    #[error(
+        "launch configuration is not in canonical form (RFC 8785)\n  write it with LaunchConfig::to_bytes"
+    )]
     NotCanonical,
     #[error("launch configuration: {role:?} needs an order, found none")]
     OrderMissing { role: Role },

@@ -26,6 +26,7 @@ pub struct Charter {
     pub version: u64,
     /// `p` of the version before.
     pub prev: Option<Hex<32>>,
+    pub signers: Signers,
     /// Unix seconds, inclusive.
     pub not_before: u64,
     /// Unix seconds, inclusive.
@@ -44,6 +45,14 @@ pub struct Charter {
     pub limits: Limits,
     pub output: Output,
     pub kem_floor: KemFloor,
+}
+
+/// The two Ed25519 keys that must both sign this charter. Different by rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signers {
+    pub owner: Hex<32>,
+    pub operator: Hex<32>,
 }
 
 /// The tournament under this charter.

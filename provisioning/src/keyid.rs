@@ -65,8 +65,12 @@ impl FromStr for KeyId {
         let parts: Vec<&str> = text.split('/').collect();
         let digest = |hex: &str| hex.parse::<Hex<32>>().map_err(|_| KeyIdError);
         match parts.as_slice() {
-            ["dataset", id, "train"] if is_id(id) => Ok(Self::Dataset { id: (*id).into(), split: Split::Train }),
-            ["dataset", id, "test"] if is_id(id) => Ok(Self::Dataset { id: (*id).into(), split: Split::Test }),
+            ["dataset", id, "train"] if is_id(id) => {
+                Ok(Self::Dataset { id: (*id).into(), split: Split::Train })
+            }
+            ["dataset", id, "test"] if is_id(id) => {
+                Ok(Self::Dataset { id: (*id).into(), split: Split::Test })
+            }
             ["submission", hex] => digest(hex).map(Self::Submission),
             ["artefact", hex] => digest(hex).map(Self::Artefact),
             ["log", hex] => digest(hex).map(Self::Log),

@@ -2,6 +2,7 @@
 //!
 //! No async runtime, no clock, no ambient randomness: `now`, random bytes and files come in as arguments.
 
+pub mod channel;
 pub mod charter;
 pub mod keyid;
 pub mod order;

@@ -33,9 +33,13 @@ pub struct Order {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Work {
-    Train { submission: Hex<32> },
+    Train {
+        submission: Hex<32>,
+    },
     /// Ascending by submission.
-    Evaluate { artefacts: Vec<ArtefactRef> },
+    Evaluate {
+        artefacts: Vec<ArtefactRef>,
+    },
 }
 
 /// One artefact to score: sealed under `artefact/<train_order>`.
@@ -102,6 +106,37 @@ pub struct RollRow {
 
 impl Statement for RollRow {
     const KIND: &'static str = "roll";
+}
+
+/// An entrant's submission, signed by the entrant; its id is the digest of the signed bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Submission {
+    /// Always 1.
+    pub v: u8,
+    pub kind: SubmissionKind,
+    /// SHA-256 of the entrant's Ed25519 public key.
+    pub entrant: Hex<32>,
+    pub tournament: String,
+    /// The sealed content; its key is `submission/<id>`.
+    pub content: ObjectRef,
+    /// SHA-256 of the content after normalisation (TOURNAMENT 6): finds copies.
+    pub normalised_sha256: Hex<32>,
+    pub licence: String,
+    /// Name of the base model.
+    pub base: String,
+}
+
+impl Statement for Submission {
+    const KIND: &'static str = "submission";
+}
+
+/// Form of a submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SubmissionKind {
+    /// A declarative recipe, run by the built-in trainer.
+    Recipe,
 }
 
 /// What a trainer's or evaluator's work came to. The one closed list that may leave (PROVISIONING 8).
