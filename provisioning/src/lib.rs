@@ -4,7 +4,14 @@
 
 pub mod channel;
 pub mod charter;
+pub mod container;
+pub mod dataset;
+pub mod dek;
+pub mod dsse;
+pub mod keyfile;
 pub mod keyid;
+pub mod manifest;
 pub mod order;
+pub mod output;
 pub mod release;
 pub mod statement;
