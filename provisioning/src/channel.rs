@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tiltyard_attestation::{Base64Bytes, Hex};
 
 use crate::charter::BrokerOwner;
-use crate::order::{ObjectRef, Order, ResultEnvelope, RollRow, Submission};
+use crate::order::{Order, ResultEnvelope, RollRow, Submission};
 use crate::statement::Signed;
 
 /// Largest framed message, in bytes.
@@ -28,7 +28,7 @@ pub enum Service {
     Entries,
     /// Referee to host: one [`OrderMessage`], answered by [`Ack`].
     Order,
-    /// Guest to host: one [`ObjectRef`], then its `len_bytes` of ciphertext; answered by [`Ack`] once durable.
+    /// Guest to host: one [`crate::order::ObjectRef`], then its `len_bytes` of ciphertext; answered by [`Ack`] once durable.
     Object,
     /// Trainer or evaluator to host: one [`ResultEnvelope`], answered by [`Ack`].
     Report,

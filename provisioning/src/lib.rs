@@ -13,5 +13,6 @@ pub mod keyid;
 pub mod manifest;
 pub mod order;
 pub mod output;
+pub mod record;
 pub mod release;
 pub mod statement;

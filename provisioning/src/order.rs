@@ -172,21 +172,47 @@ impl Statement for TrainResult {
     const KIND: &'static str = "result";
 }
 
-/// An evaluator's result, signed by its attested key. Sealed to the referee: it holds item losses.
+/// What an evaluator claims in public: disclosed scores and roots, never item losses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct EvaluateResult {
+pub struct ScoreClaim {
     pub order: Hex<32>,
     /// What was measured with what (PROVISIONING 13); equal fingerprints are comparable.
     pub fingerprint: Hex<32>,
+    /// Held-out items scored.
+    pub items: u32,
     /// The untouched base model on the same items.
-    pub base: ItemLosses,
+    pub base: BaseScore,
     /// One per artefact of the order, in its order.
-    pub artefacts: Vec<ArtefactScore>,
+    pub scores: Vec<ArtefactScore>,
 }
 
-impl Statement for EvaluateResult {
+impl Statement for ScoreClaim {
     const KIND: &'static str = "claim";
+}
+
+/// The base model's own loss on a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BaseScore {
+    /// Mean loss per label in 1e-4 nat, rounded half to even; none when an item was not finite.
+    pub score: Option<i32>,
+    pub root: Hex<32>,
+}
+
+/// One artefact's evaluation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArtefactScore {
+    pub submission: Hex<32>,
+    /// `done` when it was scored.
+    pub status: Status,
+    /// Mean loss per label in 1e-4 nat.
+    pub score: Option<i32>,
+    /// Root over the salted item losses.
+    pub root: Option<Hex<32>>,
+    /// SHA-256 of the opened artefact: equal artefacts are duplicates.
+    pub artefact_sha256: Option<Hex<32>>,
 }
 
 /// Losses of one model over the task's held-out items.
@@ -209,18 +235,6 @@ pub struct ItemLoss {
     pub loss_micro: Option<i64>,
     pub labels: u32,
     pub salt: Hex<16>,
-}
-
-/// One artefact's evaluation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ArtefactScore {
-    pub submission: Hex<32>,
-    /// `done` when it was scored.
-    pub status: Status,
-    /// SHA-256 of the opened artefact: equal artefacts are duplicates.
-    pub artefact_sha256: Option<Hex<32>>,
-    pub losses: Option<ItemLosses>,
 }
 
 /// What a trainer or evaluator guest sends to the referee, HPKE-sealed, through the host.
@@ -250,5 +264,15 @@ pub struct GuestReport {
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum GuestResult {
     Trained(Signed<TrainResult>),
-    Evaluated(Signed<EvaluateResult>),
+    Evaluated(Evaluated),
+}
+
+/// An evaluator's claim and, sealed beside it, the item losses under its roots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluated {
+    pub claim: Signed<ScoreClaim>,
+    pub base: ItemLosses,
+    /// As `claim.scores`; none where nothing was scored.
+    pub artefacts: Vec<Option<ItemLosses>>,
 }
