@@ -10,6 +10,15 @@ use crate::charter::BrokerOwner;
 use crate::order::{Order, ResultEnvelope, RollRow, Submission};
 use crate::statement::Signed;
 
+#[cfg(feature = "channel")]
+mod mux;
+
+#[cfg(feature = "channel")]
+pub use mux::{
+    ChannelError, End, HALF_OPEN_MAX, Incoming, PREAMBLE, PREAMBLE_DISCARD_MAX_BYTES, STREAMS_MAX, Stream,
+    StreamOpener, mux, read_message, read_message_or_end, write_message,
+};
+
 /// Largest framed message, in bytes.
 pub const MESSAGE_MAX_BYTES: u32 = 16 * 1024 * 1024;
 /// Length of the service name that opens a stream, zero-padded ASCII.
