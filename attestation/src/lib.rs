@@ -5,14 +5,25 @@
 //! broker, the host, the guest and the offline auditor all reach the same verdict from the same bytes.
 //! Words are those of RFC 9334.
 
+mod appraisal;
 mod bytes;
+mod chain;
+mod challenge;
 mod config;
 
 pub mod binding;
+pub mod checks;
 pub mod evidence;
+pub mod measure;
 pub mod policy;
 pub mod reference;
 pub mod result;
 
+pub use appraisal::{CRL_MAX_BYTES, CRLS_MAX, Collateral, Refusal, Verifier};
 pub use bytes::{Base64Bytes, BytesError, Hex};
+pub use chain::{ChainError, ForeignAnchors, ForeignArk, TrustAnchors};
+pub use challenge::{CHALLENGE_LIFETIME_S, Challenge};
+pub use checks::{CheckId, CheckOutcome, Code, Finding, Verdict};
 pub use config::{Backend, ConfigError, Disk, LaunchConfig, Role};
+pub use policy::{AppraisalPolicy, PolicyError};
+pub use result::{AttestationResult, AttestedKeys};

@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Hex;
+use crate::binding::{HpkePublicKey, KeyDigests, PresentedKeys, Runtime};
+use crate::checks::CheckOutcome;
+use crate::policy::{Level, Product, Tcb};
+use crate::{Hex, LaunchConfig};
 
 /// Whose roots the evidence was verified to. Part of every result, receipt, record and page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,5 +25,122 @@ impl fmt::Display for Anchors {
             Self::Vendor => f.write_str("vendor root"),
             Self::NotVendor(digest) => write!(f, "NOT A VENDOR ROOT (anchor set {digest})"),
         }
+    }
+}
+
+/// Keys that were inside the quote; only an appraisal makes this value.
+#[derive(Debug)]
+pub struct AttestedKeys(PresentedKeys);
+
+impl AttestedKeys {
+    pub(crate) fn new(keys: PresentedKeys) -> Self {
+        Self(keys)
+    }
+
+    /// HPKE public key: what keys are released to.
+    pub fn hpke(&self) -> &HpkePublicKey {
+        &self.0.hpke
+    }
+
+    /// Ed25519 public key.
+    pub fn signing(&self) -> &Hex<32> {
+        &self.0.signing
+    }
+
+    /// DER SubjectPublicKeyInfo of the TLS certificate.
+    pub fn tls_spki(&self) -> &[u8] {
+        &self.0.tls_spki.0
+    }
+
+    /// Digests of the three keys (PROVISIONING 13).
+    pub fn digests(&self) -> KeyDigests {
+        self.0.digests()
+    }
+}
+
+/// Facts of the CPU evidence, for printing; nothing decides on them any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CpuFacts {
+    pub product: Product,
+    pub report_version: u32,
+    /// Security versions that the endorsement key is derived from.
+    pub reported_tcb: Tcb,
+    pub committed_tcb: Tcb,
+    pub current_tcb: Tcb,
+    pub launch_tcb: Tcb,
+    /// All zero when the platform masks it.
+    pub chip_id: Hex<64>,
+    pub measurement: Hex<48>,
+    pub vmpl: u32,
+    pub guest_svn: u32,
+    pub guest_policy: u64,
+    pub platform_info: u64,
+    pub signing_key: SigningKey,
+    /// Name of the reference image that the measurement belongs to.
+    pub image_name: String,
+}
+
+/// Kind of AMD endorsement key that signed the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SigningKey {
+    /// Derived from the chip.
+    Vcek,
+    /// Loaded by a cloud provider; it usually hides the chip.
+    Vlek,
+}
+
+/// Evidence that passed: only [`crate::Verifier::appraise`] makes it, and nothing reads it back in.
+#[derive(Debug)]
+pub struct AttestationResult {
+    pub(crate) keys: AttestedKeys,
+    pub(crate) config: LaunchConfig,
+    pub(crate) runtime: Runtime,
+    pub(crate) anchors: Anchors,
+    pub(crate) level: Level,
+    pub(crate) cpu: CpuFacts,
+    pub(crate) evidence: Hex<32>,
+    pub(crate) appraised_at: u64,
+    pub(crate) trace: Vec<CheckOutcome>,
+}
+
+impl AttestationResult {
+    pub fn keys(&self) -> &AttestedKeys {
+        &self.keys
+    }
+
+    pub fn config(&self) -> &LaunchConfig {
+        &self.config
+    }
+
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    pub fn anchors(&self) -> Anchors {
+        self.anchors
+    }
+
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    pub fn cpu(&self) -> &CpuFacts {
+        &self.cpu
+    }
+
+    /// SHA-256 of the canonical envelope: a log key, never an identity.
+    pub fn evidence(&self) -> Hex<32> {
+        self.evidence
+    }
+
+    /// Unix seconds.
+    pub fn appraised_at(&self) -> u64 {
+        self.appraised_at
+    }
+
+    /// Every check with its verdict, in the order in which they ran.
+    pub fn trace(&self) -> &[CheckOutcome] {
+        &self.trace
     }
 }

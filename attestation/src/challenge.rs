@@ -1,0 +1,40 @@
+//! The verifier's single-use nonce and what it is bound to.
+
+use crate::{Hex, Role};
+
+/// Longest life of a challenge, in seconds (BND-02).
+pub const CHALLENGE_LIFETIME_S: u64 = 60;
+
+/// One issued nonce, made by the party that issued it and consumed by one appraisal.
+///
+/// Single use across appraisals is the issuer's store: it moves the nonce from issued to used before
+/// it builds this value.
+#[derive(Debug)]
+pub struct Challenge {
+    pub(crate) nonce: Hex<32>,
+    pub(crate) role: Role,
+    pub(crate) charter: Hex<32>,
+    pub(crate) order: Option<Hex<32>>,
+    pub(crate) lease: Hex<16>,
+    pub(crate) issued_at: u64,
+    pub(crate) channel: Option<Hex<32>>,
+}
+
+impl Challenge {
+    /// A challenge for one role, charter, order and lease; `issued_at` in Unix seconds.
+    pub fn new(
+        nonce: Hex<32>,
+        role: Role,
+        charter: Hex<32>,
+        order: Option<Hex<32>>,
+        lease: Hex<16>,
+        issued_at: u64,
+    ) -> Self {
+        Self { nonce, role, charter, order, lease, issued_at, channel: None }
+    }
+
+    /// Demands evidence bound to this TLS 1.3 exporter (CHN-01).
+    pub fn with_channel(self, exporter: Hex<32>) -> Self {
+        Self { channel: Some(exporter), ..self }
+    }
+}
