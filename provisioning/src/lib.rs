@@ -11,6 +11,7 @@ pub mod dsse;
 pub mod keyfile;
 pub mod keyid;
 pub mod manifest;
+pub mod normalise;
 pub mod order;
 pub mod output;
 pub mod record;

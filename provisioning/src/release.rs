@@ -6,10 +6,18 @@ use tiltyard_attestation::evidence::Evidence;
 use tiltyard_attestation::result::Anchors;
 use tiltyard_attestation::{Base64Bytes, Hex, Role};
 
+use crate::charter::BrokerOwner;
 use crate::keyid::KeyId;
 use crate::order::Order;
 use crate::statement::{Signed, Statement};
 
+/// The paths, all POST.
+pub const CHALLENGE_PATH: &str = "/tiltyard/v1/challenge";
+pub const ATTEST_PATH: &str = "/tiltyard/v1/attest";
+pub const DEPOSIT_PATH: &str = "/tiltyard/v1/deposit";
+pub const END_PATH: &str = "/tiltyard/v1/end";
+/// Largest request body that a broker reads, in bytes.
+pub const REQUEST_MAX_BYTES: usize = 2 * 1024 * 1024;
 /// Lifetime of a nonce, in seconds.
 pub const NONCE_LIFE_S: u64 = 60;
 /// Open nonces that a broker keeps.
@@ -63,6 +71,30 @@ pub struct AttestAnswer {
 
 impl Statement for AttestAnswer {
     const KIND: &'static str = "answer";
+}
+
+/// Answer to a deposit or an end: what was signed has become durable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActReceipt {
+    pub lease: Hex<16>,
+    /// SHA-256 of the request's signed payload.
+    pub request: Hex<32>,
+    /// Unix seconds; never goes back.
+    pub issued_at: u64,
+}
+
+impl Statement for ActReceipt {
+    const KIND: &'static str = "receipt";
+}
+
+/// Origin of a broker's ledger, and the name under which its key signs checkpoints.
+pub fn ledger_origin(tenant: &str, owner: BrokerOwner) -> String {
+    let owner = match owner {
+        BrokerOwner::Owner => "owner",
+        BrokerOwner::Operator => "operator",
+    };
+    format!("{tenant}/tiltyard/ledger/{owner}")
 }
 
 /// One guest's right to its role.
@@ -146,7 +178,8 @@ impl Statement for Deposit {
     const KIND: &'static str = "deposit";
 }
 
-/// `POST /tiltyard/v1/end`: closes the lease. Signed by the lease's key.
+/// `POST /tiltyard/v1/end`: closes the lease. Signed by the lease's key; a lost trainer's or evaluator's
+/// lease may also be closed by the referee whose key signed its order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct End {
