@@ -1,5 +1,14 @@
 //! The charter: the run's whole policy, one readable document signed by owner and operator (PROVISIONING 4).
 
+mod diff;
+mod open;
+mod rules;
+
+pub use diff::{Change, ChangeKind, diff};
+pub use open::{
+    CharterError, Follows, InForce, OpenCharter, SignedBy, read_payload, sign, unverified_payload,
+};
+
 use serde::{Deserialize, Serialize};
 use tiltyard_attestation::policy::{GpuFloor, Level, Platform, TeeFloor};
 use tiltyard_attestation::reference::ReferenceValues;
@@ -13,6 +22,8 @@ pub const CHARTER_PAYLOAD_TYPE: &str = "application/vnd.tiltyard.charter.v1+json
 pub const CHARTER_WINDOW_MAX_S: u64 = 90 * 86_400;
 /// Longest lease, in seconds.
 pub const LEASE_MAX_S: u64 = 900;
+/// Longest free text, in bytes.
+pub const TEXT_MAX_BYTES: usize = 256;
 
 /// The charter's payload. `p` is the SHA-256 of its bytes as signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
