@@ -136,7 +136,7 @@ macro_rules! checklist {
 }
 
 codes! {
-    TooLarge KeyFormat NotYetAppraised TopologyMismatch
+    CheckNotRun TooLarge KeyFormat NotYetAppraised TopologyMismatch
     NonceMismatch NonceExpired BindingMismatch RuntimeNotCanonical CompositeBinding
     KeyMismatch RoleMismatch CharterMismatch OrderMismatch LeaseMismatch
     ConfigInvalid HostDataMismatch ReportLength TrailingBytes GpuEvidenceStale ChannelBinding

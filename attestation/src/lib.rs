@@ -7,9 +7,10 @@
 
 mod appraisal;
 mod bytes;
-mod chain;
+pub mod chain;
 mod challenge;
 mod config;
+mod trace;
 
 pub mod binding;
 pub mod checks;

@@ -1,0 +1,272 @@
+//! VEK <- ASK or ASVK <- pinned ARK: parsing, links, dates (SNP-06, SNP-07).
+
+use std::fmt;
+
+use ring::signature::{RSA_PSS_2048_8192_SHA384, UnparsedPublicKey};
+use x509_parser::prelude::*;
+use x509_parser::public_key::PublicKey;
+
+use super::anchors::{Ark, TrustAnchors};
+use super::{ChainError, Revocation};
+use crate::policy::Product;
+use crate::{Base64Bytes, Hex};
+
+/// Most certificates beside one report.
+pub const CERTIFICATES_MAX: usize = 8;
+/// Largest total of the certificates beside one report, in bytes.
+pub const CHAIN_MAX_BYTES: usize = 16 * 1024;
+
+const RSA_BITS: usize = 4096;
+const SERIAL_MAX_BYTES: usize = 20;
+const OID_RSASSA_PSS: &str = "1.2.840.113549.1.1.10";
+const OID_RSA: &str = "1.2.840.113549.1.1.1";
+
+/// Place of a certificate in AMD's chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// Endorsement key of the chip or of the cloud provider.
+    Vek,
+    /// AMD's signing key for VCEKs (ASK) or VLEKs (ASVK).
+    Ask,
+    /// AMD root key.
+    Ark,
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Vek => "VEK",
+            Self::Ask => "ASK",
+            Self::Ark => "ARK",
+        })
+    }
+}
+
+/// A chain whose links verified up to a pinned root; dates are checked apart.
+pub(crate) struct Chain<'a> {
+    pub(crate) vek: X509Certificate<'a>,
+    pub(crate) ask: X509Certificate<'a>,
+    pub(crate) ark: X509Certificate<'a>,
+    /// Product of the pinned root.
+    pub(crate) product: Product,
+}
+
+impl<'a> Chain<'a> {
+    /// Orders and verifies the certificates beside a report; any order, root optional, nothing extra.
+    pub(crate) fn verify(
+        certificates: &'a [Base64Bytes],
+        anchors: &'a TrustAnchors,
+    ) -> Result<Self, ChainError> {
+        let mut given = Vec::with_capacity(certificates.len().min(CERTIFICATES_MAX));
+        let mut pinned = None;
+        for der in certificates {
+            let der = der.as_ref();
+            if let Some(ark) = anchors.arks().iter().find(|ark| ark.der == der) {
+                if pinned.replace(ark).is_some() {
+                    return Err(shape("two root certificates"));
+                }
+                continue;
+            }
+            let certificate = parse(der, Link::Vek)?;
+            if certificate.subject().as_raw() == certificate.issuer().as_raw() {
+                return Err(ChainError::UntrustedRoot { sha256: Hex::sha256(der) });
+            }
+            given.push(certificate);
+        }
+        let (vek, ask) = order(given)?;
+        let (anchor, ark) = issuing_root(&ask, pinned, anchors)?;
+        may_issue(&ark, Link::Ark)?;
+        may_issue(&ask, Link::Ask)?;
+        if basic_constraints(&vek).is_some_and(|constraints| constraints.ca) {
+            return Err(shape("a VEK that is itself an issuer"));
+        }
+        signed_by(&ark, Link::Ark, &ark)?;
+        signed_by(&ask, Link::Ask, &ark)?;
+        signed_by(&vek, Link::Vek, &ask)?;
+        Ok(Self { vek, ask, ark, product: anchor.product })
+    }
+
+    /// Every certificate is valid at `now` (Unix seconds), both ends included (RFC 5280 4.1.2.5).
+    pub(crate) fn valid_at(&self, now: u64) -> Result<(), ChainError> {
+        let links = [(Link::Vek, &self.vek), (Link::Ask, &self.ask), (Link::Ark, &self.ark)];
+        for (link, certificate) in links {
+            let not_before = certificate.validity().not_before.timestamp();
+            let not_after = certificate.validity().not_after.timestamp();
+            let at = i64::try_from(now).unwrap_or(i64::MAX);
+            if at < not_before {
+                return Err(ChainError::CertNotYetValid { link, not_before, now });
+            }
+            if at > not_after {
+                return Err(ChainError::CertExpired { link, not_after, now });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the root's revocation lists name the chain.
+    pub(crate) fn revocation(&self, lists: &[Base64Bytes], now: u64) -> Revocation {
+        super::revocation(self, lists, now)
+    }
+
+    /// Raw value of the only extension with this dotted id.
+    pub(crate) fn vek_extension(&self, oid: &str) -> Option<&'a [u8]> {
+        self.vek.extensions().iter().find(|extension| extension.oid.to_id_string() == oid).map(|found| found.value)
+    }
+}
+
+/// A self-signed RSA-4096 CA certificate: what a root must be.
+pub(super) fn check_root(der: &[u8]) -> Result<(), ChainError> {
+    let root = parse(der, Link::Ark)?;
+    if root.subject().as_raw() != root.issuer().as_raw() {
+        return Err(ChainError::IssuerMismatch { link: Link::Ark, sha256: Hex::sha256(der) });
+    }
+    may_issue(&root, Link::Ark)?;
+    signed_by(&root, Link::Ark, &root)
+}
+
+/// Reads one certificate: whole input, version 3, one RSASSA-PSS algorithm named twice alike, no
+/// extension twice, no critical extension that nobody here understands.
+fn parse(der: &[u8], link: Link) -> Result<X509Certificate<'_>, ChainError> {
+    let format = |expected, got: &dyn fmt::Display| ChainError::Format {
+        link,
+        sha256: Hex::sha256(der),
+        expected,
+        got: got.to_string(),
+    };
+    let (rest, certificate) =
+        X509Certificate::from_der(der).map_err(|_| format("a DER certificate", &"something else"))?;
+    if !rest.is_empty() {
+        return Err(format("no trailing byte", &rest.len()));
+    }
+    let tbs = &certificate.tbs_certificate;
+    if tbs.version != X509Version::V3 {
+        return Err(format("version 3", &tbs.version.0));
+    }
+    if certificate.raw_serial().len() > SERIAL_MAX_BYTES + 1 {
+        return Err(format("a serial number of at most 20 bytes", &certificate.raw_serial().len()));
+    }
+    // The outer algorithm is not signed: it must repeat the inner one (RFC 5280 4.1.1.2).
+    if certificate.signature_algorithm != tbs.signature {
+        return Err(format("the signed algorithm", &"another outer algorithm"));
+    }
+    if tbs.signature.algorithm.to_id_string() != OID_RSASSA_PSS {
+        return Err(format("RSASSA-PSS", &tbs.signature.algorithm.to_id_string()));
+    }
+    if certificate.signature_value.unused_bits != 0 {
+        return Err(format("whole bytes of signature", &certificate.signature_value.unused_bits));
+    }
+    let extensions = certificate.extensions();
+    for (at, extension) in extensions.iter().enumerate() {
+        if extensions[..at].iter().any(|earlier| earlier.oid == extension.oid) {
+            return Err(format("each extension once", &extension.oid));
+        }
+        let known = matches!(
+            extension.parsed_extension(),
+            ParsedExtension::BasicConstraints(_) | ParsedExtension::KeyUsage(_)
+        );
+        if extension.critical && !known {
+            return Err(format("no unknown critical extension", &extension.oid));
+        }
+    }
+    Ok(certificate)
+}
+
+/// The VEK and its issuer among exactly two certificates.
+fn order<'a>(
+    given: Vec<X509Certificate<'a>>,
+) -> Result<(X509Certificate<'a>, X509Certificate<'a>), ChainError> {
+    let got = given.len();
+    let [a, b]: [X509Certificate<'a>; 2] = given.try_into().map_err(|_| ChainError::Shape {
+        expected: "one VEK and its ASK or ASVK, with or without the ARK",
+        got: format!("{got} certificates beside the root"),
+    })?;
+    let issued = |child: &X509Certificate<'_>, parent: &X509Certificate<'_>| {
+        child.issuer().as_raw() == parent.subject().as_raw()
+    };
+    match (issued(&a, &b), issued(&b, &a)) {
+        (true, false) => Ok((a, b)),
+        (false, true) => Ok((b, a)),
+        _ => {
+            let vek = if basic_constraints(&a).is_some() { b } else { a };
+            Err(ChainError::IssuerMismatch { link: Link::Vek, sha256: Hex::sha256(vek.as_raw()) })
+        }
+    }
+}
+
+/// The pinned root that issued the ASK; a root that was given must be that one.
+fn issuing_root<'a>(
+    ask: &X509Certificate<'_>,
+    given: Option<&'a Ark>,
+    anchors: &'a TrustAnchors,
+) -> Result<(&'a Ark, X509Certificate<'a>), ChainError> {
+    let mismatch = || ChainError::IssuerMismatch { link: Link::Ask, sha256: Hex::sha256(ask.as_raw()) };
+    let candidates = match given {
+        Some(ark) => std::slice::from_ref(ark),
+        None => anchors.arks(),
+    };
+    for ark in candidates {
+        let root = parse(&ark.der, Link::Ark)?;
+        if root.subject().as_raw() == ask.issuer().as_raw() {
+            return Ok((ark, root));
+        }
+    }
+    Err(match given {
+        Some(_) => mismatch(),
+        None => ChainError::UntrustedRoot { sha256: Hex::sha256(ask.issuer().as_raw()) },
+    })
+}
+
+fn basic_constraints<'a>(certificate: &'a X509Certificate<'_>) -> Option<&'a BasicConstraints> {
+    certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::BasicConstraints(constraints) => Some(constraints),
+        _ => None,
+    })
+}
+
+/// RFC 5280 6.1.4 (k)-(n): CA flag, path length, certificate signing.
+fn may_issue(certificate: &X509Certificate<'_>, link: Link) -> Result<(), ChainError> {
+    let refuse = |why| ChainError::IssuerNotCa { link, sha256: Hex::sha256(certificate.as_raw()), why };
+    let constraints = basic_constraints(certificate).ok_or_else(|| refuse("no basic constraints"))?;
+    if !constraints.ca {
+        return Err(refuse("the CA flag is false"));
+    }
+    // One certificate, the ASK, stands between the root and the VEK.
+    if link == Link::Ark && constraints.path_len_constraint == Some(0) {
+        return Err(refuse("its path length allows no intermediate"));
+    }
+    let signs = certificate.extensions().iter().any(|extension| {
+        matches!(extension.parsed_extension(), ParsedExtension::KeyUsage(usage) if usage.key_cert_sign())
+    });
+    if signs { Ok(()) } else { Err(refuse("its key usage lacks certificate signing")) }
+}
+
+/// RSA-PSS 4096 SHA-384 over the received TBS bytes.
+fn signed_by(
+    certificate: &X509Certificate<'_>,
+    link: Link,
+    issuer: &X509Certificate<'_>,
+) -> Result<(), ChainError> {
+    let failed = || ChainError::CertSignature { link, sha256: Hex::sha256(certificate.as_raw()) };
+    rsa_pss(issuer, certificate.tbs_certificate.as_ref(), &certificate.signature_value.data)
+        .ok_or_else(failed)
+}
+
+/// Whether `issuer`'s RSA-4096 key made this RSASSA-PSS SHA-384 signature.
+pub(super) fn rsa_pss(issuer: &X509Certificate<'_>, message: &[u8], signature: &[u8]) -> Option<()> {
+    let key = issuer.public_key();
+    if key.algorithm.algorithm.to_id_string() != OID_RSA || key.subject_public_key.unused_bits != 0 {
+        return None;
+    }
+    let Ok(PublicKey::RSA(rsa)) = key.parsed() else { return None };
+    if rsa.key_size() != RSA_BITS {
+        return None;
+    }
+    UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA384, &key.subject_public_key.data).verify(message, signature).ok()
+}
+
+fn shape(got: &str) -> ChainError {
+    ChainError::Shape {
+        expected: "one VEK and its ASK or ASVK, with or without the ARK",
+        got: got.to_owned(),
+    }
+}
