@@ -1,0 +1,30 @@
+# The two commands of the README, and the bench. Each prints where the time went.
+.PHONY: setup build demo test bench check deny clean-demo
+
+setup:
+	@tests/inputs/timed setup python3 tests/inputs/fetch.py
+
+build: setup
+	@tests/inputs/timed build cargo build --locked --workspace --all-targets
+
+demo: build
+	@tests/inputs/timed demo target/debug/tiltyard demo --dir target/demo $(DEMO_ARGS)
+	@tests/inputs/timed --report
+
+test: build
+	@tests/inputs/timed test cargo test --locked --workspace --no-fail-fast
+	@tests/inputs/timed --report
+
+bench: build
+	@tests/inputs/timed bench cargo run --locked -q -p tiltyard-tests --bin tiltyard-bench
+	@tests/inputs/timed --report
+
+# The cheap gates of CI.
+check:
+	@tests/inputs/timed format cargo fmt --all --check
+	@tests/inputs/timed clippy cargo clippy --locked --workspace --all-targets -- -D warnings
+	@tests/inputs/timed layering cargo test --locked -q -p tiltyard-tests --test layering
+
+deny:
+	@tests/inputs/timed cargo-deny-install sh -c 'cargo deny --version 2>/dev/null | grep -q "0.20.2" || cargo install --locked --quiet cargo-deny --version 0.20.2'
+	@tests/inputs/timed cargo-deny cargo deny --all-features check bans licenses sources
