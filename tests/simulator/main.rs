@@ -1,1 +1,193 @@
-fn main() {}
+//! `tiltyard-simulator`: firmware and hypervisor for guests without TEE hardware. NOT A VENDOR ROOT.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ring::rand::SecureRandom;
+use serde_json::json;
+use tiltyard_attestation::Hex;
+use tiltyard_attestation::measure::process_measurement;
+use tiltyard_attestation::policy::Product;
+use tiltyard_simulator::control::{ControlError, Hypervisor, read_program};
+use tiltyard_simulator::{NOTICE, PlatformError, SimulatedPlatform};
+use zeroize::Zeroizing;
+
+/// Plays CPU firmware and hypervisor for guests without TEE hardware. NOT A VENDOR ROOT.
+#[derive(Parser)]
+#[command(name = "tiltyard-simulator", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve report interfaces to the guests that launchers name on the control socket.
+    Serve {
+        #[command(flatten)]
+        machine: Machine,
+        /// Layout of the reports: 2, 3 or 5.
+        #[arg(long, value_parser = ["2", "3", "5"])]
+        report_version: String,
+        /// Unix socket to make (0600).
+        #[arg(long)]
+        control: PathBuf,
+    },
+    /// Write the anchor set that a lab charter must name.
+    Anchors {
+        #[command(flatten)]
+        machine: Machine,
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Write a revocation list of today as verifier's collateral.
+    Collateral {
+        #[command(flatten)]
+        machine: Machine,
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Print the platform id of the machine, for an allow-list.
+    Chip {
+        #[command(flatten)]
+        machine: Machine,
+    },
+    /// Print the measurement of a program as guest of backend `process`.
+    Measure { program: PathBuf },
+    /// Write a fresh seed (0600).
+    Seed {
+        #[arg(long)]
+        out: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct Machine {
+    /// File of 64 hex digits; whoever has it can forge this machine's reports.
+    #[arg(long)]
+    seed_file: PathBuf,
+    #[arg(long)]
+    product: ProductLine,
+    /// Folder that keeps the RSA keys, which take seconds to make.
+    #[arg(long)]
+    key_cache: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ProductLine {
+    Milan,
+    Genoa,
+    Turin,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error("{path}: {source}")]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("{path}: expected 64 lower-case hex digits\n  make one with `tiltyard-simulator seed --out FILE`")]
+    Seed { path: PathBuf },
+    #[error("no random bytes from the system")]
+    Random,
+    #[error("the system clock is before 1970")]
+    Clock,
+    #[error("output: {0}")]
+    Output(std::io::Error),
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+    #[error(transparent)]
+    Control(#[from] ControlError),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    eprintln!("tiltyard-simulator: {NOTICE}: nothing that it signs is backed by hardware");
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tiltyard-simulator: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Serve { machine, report_version, control } => {
+            let version = report_version.parse().unwrap_or(3);
+            let platform = machine.platform()?;
+            let ready = json!({
+                "ready": control,
+                "anchors": platform.anchors().digest(),
+                "chip_id": platform.chip_id(),
+                "notice": NOTICE,
+            });
+            Ok(Hypervisor::new(platform, version).listen(&control, || print_line(&ready))?)
+        }
+        Command::Anchors { machine, out } => {
+            let anchors = machine.platform()?.anchors();
+            write_file(&out, &anchors.to_bytes(), 0o644)?;
+            print(&json!({ "anchors": anchors.digest(), "notice": NOTICE }))
+        }
+        Command::Collateral { machine, out } => {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_err(|_| CliError::Clock)?;
+            let collateral = machine.platform()?.collateral(now.as_secs())?;
+            // Lists of base64 strings always serialise.
+            write_file(&out, &serde_jcs::to_vec(&collateral).unwrap_or_default(), 0o644)?;
+            print(&json!({ "snp_crls": collateral.snp_crls.len(), "notice": NOTICE }))
+        }
+        Command::Chip { machine } => {
+            let platform = machine.platform()?;
+            print(&json!({ "kind": "chip_id", "id": platform.chip_id(), "notice": NOTICE }))
+        }
+        Command::Measure { program } => {
+            let bytes = read_program(&program)?;
+            let image = Hex::sha256(&bytes);
+            print(&json!({ "measurement": process_measurement(&bytes), "image": image, "notice": NOTICE }))
+        }
+        Command::Seed { out } => {
+            let mut seed = Zeroizing::new([0; 32]);
+            ring::rand::SystemRandom::new().fill(&mut *seed).map_err(|_| CliError::Random)?;
+            let text = Zeroizing::new(format!("{}\n", Hex(*seed)));
+            write_file(&out, text.as_bytes(), 0o600)?;
+            print(&json!({ "seed_file": out, "notice": NOTICE }))
+        }
+    }
+}
+
+impl Machine {
+    fn platform(&self) -> Result<SimulatedPlatform, CliError> {
+        let path = &self.seed_file;
+        let text = std::fs::read_to_string(path)
+            .map(Zeroizing::new)
+            .map_err(|source| CliError::File { path: path.clone(), source })?;
+        let seed: Hex<32> = text.trim_end().parse().map_err(|_| CliError::Seed { path: path.clone() })?;
+        let product = match self.product {
+            ProductLine::Milan => Product::Milan,
+            ProductLine::Genoa => Product::Genoa,
+            ProductLine::Turin => Product::Turin,
+        };
+        Ok(SimulatedPlatform::from_seed(seed.bytes(), product, self.key_cache.as_deref())?)
+    }
+}
+
+fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), CliError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(mode);
+    let written = options.open(path).and_then(|mut file| file.write_all(bytes));
+    written.map_err(|source| CliError::File { path: path.to_owned(), source })
+}
+
+fn print(value: &serde_json::Value) -> Result<(), CliError> {
+    print_line(value).map_err(CliError::Output)
+}
+
+fn print_line(value: &serde_json::Value) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{value}")?;
+    out.flush()
+}
