@@ -37,4 +37,10 @@ impl Challenge {
     pub fn with_channel(self, exporter: Hex<32>) -> Self {
         Self { channel: Some(exporter), ..self }
     }
+
+    /// Whether `got` is this nonce, in constant time over all 32 bytes (BND-01).
+    pub(crate) fn nonce_is(&self, got: &Hex<32>) -> bool {
+        let difference = self.nonce.bytes().iter().zip(got.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
+        std::hint::black_box(difference) == 0
+    }
 }

@@ -19,6 +19,7 @@ pub mod measure;
 pub mod policy;
 pub mod reference;
 pub mod result;
+pub mod snp;
 
 pub use appraisal::{CRL_MAX_BYTES, CRLS_MAX, Collateral, Refusal, Verifier};
 pub use bytes::{Base64Bytes, BytesError, Hex};
@@ -28,3 +29,4 @@ pub use checks::{CheckId, CheckOutcome, Code, Finding, Verdict};
 pub use config::{Backend, ConfigError, Disk, LaunchConfig, Role};
 pub use policy::{AppraisalPolicy, PolicyError};
 pub use result::{AttestationResult, AttestedKeys};
+pub use trace::{Stopped, Trace};

@@ -98,9 +98,13 @@ pub enum PolicyError {
     Missing { member: &'static str, level: Level },
     #[error("policy: {member} holds {what} twice")]
     Duplicate { member: &'static str, what: String },
-    #[error("policy: backend {backend:?} cannot satisfy a {level:?} charter\n  use snp or tdx, or a lab charter")]
+    #[error(
+        "policy: backend {backend:?} cannot satisfy a {level:?} charter\n  use snp or tdx, or a lab charter"
+    )]
     BackendBelowCharter { backend: Backend, level: Level },
-    #[error("policy: product {product:?} cannot satisfy a {level:?} charter\n  remove its row from tee_floor")]
+    #[error(
+        "policy: product {product:?} cannot satisfy a {level:?} charter\n  remove its row from tee_floor"
+    )]
     ProductBelowCharter { product: Product, level: Level },
 }
 
@@ -124,7 +128,10 @@ impl AppraisalPolicy {
         }
         for (at, row) in tee.snp.iter().enumerate() {
             if tee.snp[..at].iter().any(|earlier| earlier.product == row.product) {
-                return Err(PolicyError::Duplicate { member: "tee_floor.snp", what: format!("{:?}", row.product) });
+                return Err(PolicyError::Duplicate {
+                    member: "tee_floor.snp",
+                    what: format!("{:?}", row.product),
+                });
             }
         }
         if platforms.is_empty() && level != Level::Lab {

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::binding::{HpkePublicKey, KeyDigests, PresentedKeys, Runtime};
+use crate::chain::Revocation;
 use crate::checks::CheckOutcome;
 use crate::policy::{Level, Product, Tcb};
 use crate::{Hex, LaunchConfig};
@@ -76,6 +77,7 @@ pub struct CpuFacts {
     pub guest_policy: u64,
     pub platform_info: u64,
     pub signing_key: SigningKey,
+    pub revocation: Revocation,
     /// Name of the reference image that the measurement belongs to.
     pub image_name: String,
 }

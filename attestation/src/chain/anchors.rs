@@ -73,8 +73,11 @@ impl TrustAnchors {
     /// The compiled-in AMD roots for Milan, Genoa and Turin.
     pub fn vendor() -> Self {
         let ark = |product, der: &[u8]| Ark { product, der: der.to_vec() };
-        let arks =
-            vec![ark(Product::Milan, ARK_MILAN), ark(Product::Genoa, ARK_GENOA), ark(Product::Turin, ARK_TURIN)];
+        let arks = vec![
+            ark(Product::Milan, ARK_MILAN),
+            ark(Product::Genoa, ARK_GENOA),
+            ark(Product::Turin, ARK_TURIN),
+        ];
         Self { arks, label: Anchors::Vendor }
     }
 

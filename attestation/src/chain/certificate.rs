@@ -110,7 +110,11 @@ impl<'a> Chain<'a> {
 
     /// Raw value of the only extension with this dotted id.
     pub(crate) fn vek_extension(&self, oid: &str) -> Option<&'a [u8]> {
-        self.vek.extensions().iter().find(|extension| extension.oid.to_id_string() == oid).map(|found| found.value)
+        self.vek
+            .extensions()
+            .iter()
+            .find(|extension| extension.oid.to_id_string() == oid)
+            .map(|found| found.value)
     }
 }
 
@@ -261,7 +265,9 @@ pub(super) fn rsa_pss(issuer: &X509Certificate<'_>, message: &[u8], signature: &
     if rsa.key_size() != RSA_BITS {
         return None;
     }
-    UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA384, &key.subject_public_key.data).verify(message, signature).ok()
+    UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA384, &key.subject_public_key.data)
+        .verify(message, signature)
+        .ok()
 }
 
 fn shape(got: &str) -> ChainError {

@@ -31,7 +31,9 @@ pub enum ChainError {
     Shape { expected: &'static str, got: String },
     #[error("root {sha256} is not pinned")]
     UntrustedRoot { sha256: Hex<32> },
-    #[error("{link} {sha256} was not issued by the next certificate\n  give the issuer of the same product and kind")]
+    #[error(
+        "{link} {sha256} was not issued by the next certificate\n  give the issuer of the same product and kind"
+    )]
     IssuerMismatch { link: Link, sha256: Hex<32> },
     #[error("{link} {sha256} may not issue certificates: {why}")]
     IssuerNotCa { link: Link, sha256: Hex<32>, why: &'static str },

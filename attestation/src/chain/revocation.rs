@@ -14,9 +14,15 @@ use crate::Base64Bytes;
 #[serde(rename_all = "snake_case", tag = "status")]
 pub enum Revocation {
     /// No certificate of the chain is on the newest list, issued at `as_of` (Unix seconds).
-    Good { as_of: u64 },
-    Revoked { link: &'static str },
-    Unknown { why: Gap },
+    Good {
+        as_of: u64,
+    },
+    Revoked {
+        link: &'static str,
+    },
+    Unknown {
+        why: Gap,
+    },
 }
 
 /// Why nothing is known about revocation; of several lists the one that came nearest to an answer.
@@ -94,7 +100,8 @@ fn one_list(chain: &Chain<'_>, der: &[u8], now: u64) -> Revocation {
     // A VEK's serial is compared too, though the ASK issued it: a list may be indirect, and a false hit
     // refuses. A past list still revokes what it names.
     for (link, certificate) in [(Link::Ask, &chain.ask), (Link::Vek, &chain.vek)] {
-        if list.iter_revoked_certificates().any(|entry| entry.serial() == &certificate.tbs_certificate.serial) {
+        if list.iter_revoked_certificates().any(|entry| entry.serial() == &certificate.tbs_certificate.serial)
+        {
             let link = if link == Link::Ask { "ASK" } else { "VEK" };
             return Revocation::Revoked { link };
         }

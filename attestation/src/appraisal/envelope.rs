@@ -1,0 +1,266 @@
+//! The envelope: its limits, and what binds it to the challenge (EVD, BND, CHN).
+
+use ring::digest::{SHA384, digest};
+use serde::Serialize;
+
+use super::{CRL_MAX_BYTES, CRLS_MAX, Collateral};
+use crate::binding::{DeviceDigest, KEM_X25519, KEM_XWING, KeyDigests, PresentedKeys, Runtime};
+use crate::chain::{CERTIFICATES_MAX, CHAIN_MAX_BYTES};
+use crate::challenge::{CHALLENGE_LIFETIME_S, Challenge};
+use crate::checks::{CheckId, Code};
+use crate::config::{Backend, CONFIG_MAX_BYTES, LaunchConfig};
+use crate::evidence::{CpuEvidence, DeviceEvidence, Evidence};
+use crate::snp::Report;
+use crate::trace::{Judged, Stopped, Trace};
+use crate::{Base64Bytes, Hex, Role};
+
+/// Largest runtime document, in bytes.
+pub const RUNTIME_MAX_BYTES: usize = 16 * 1024;
+/// Most devices in one envelope: 16 GPUs and 8 switches.
+pub const DEVICES_MAX: usize = 24;
+/// Largest SubjectPublicKeyInfo, in bytes of DER.
+const SPKI_MAX_BYTES: usize = 1024;
+const X25519_PUBLIC_LEN: usize = 32;
+const XWING_PUBLIC_LEN: usize = 1216;
+/// Size of the plain KBS form within REPORT_DATA; the rest is zero.
+const KBS_DIGEST_LEN: usize = 48;
+
+/// The SNP part of an envelope that is within its limits.
+pub(super) struct SnpEvidence<'a> {
+    pub(super) report: &'a [u8],
+    pub(super) certificates: &'a [Base64Bytes],
+}
+
+/// Documents that the report was found to bind.
+pub(super) struct Bound {
+    pub(super) runtime: Runtime,
+    pub(super) config: LaunchConfig,
+}
+
+/// Sizes before anything is read, then the kinds that this verifier appraises (EVD-01, EVD-02).
+pub(super) fn within_limits<'a>(
+    evidence: &'a Evidence,
+    collateral: &Collateral,
+    trace: &mut Trace,
+) -> Result<SnpEvidence<'a>, Stopped> {
+    let over = sizes(evidence, collateral).into_iter().find(|&(_, limit, got)| got > limit);
+    trace.gate(
+        CheckId::Evd01,
+        match over {
+            Some((what, limit, got)) => {
+                Judged::fail(Code::TooLarge, format_args!("{what} at most {limit}"), got)
+            }
+            None => key_lengths(&evidence.keys),
+        },
+    )?;
+    let expected = "SNP evidence without devices";
+    match &evidence.cpu {
+        CpuEvidence::Snp { report, certificates } if evidence.devices.is_empty() => {
+            trace.gate(CheckId::Evd02, Judged::pass(expected, expected))?;
+            Ok(SnpEvidence { report: &report.0, certificates })
+        }
+        CpuEvidence::Snp { .. } => refuse_kind(trace, expected, "devices, which are not yet appraised"),
+        CpuEvidence::Tdx { .. } => refuse_kind(trace, expected, "TDX evidence, which is not yet appraised"),
+    }
+}
+
+fn refuse_kind<T>(trace: &mut Trace, expected: &str, got: &str) -> Result<T, Stopped> {
+    trace.note(CheckId::Evd02, Judged::fail(Code::NotYetAppraised, expected, got));
+    Err(Stopped)
+}
+
+fn sizes(evidence: &Evidence, collateral: &Collateral) -> Vec<(&'static str, usize, usize)> {
+    let total = |parts: &[Base64Bytes]| parts.iter().map(|part| part.0.len()).sum::<usize>();
+    let mut sizes = vec![
+        ("runtime bytes", RUNTIME_MAX_BYTES, evidence.runtime.0.len()),
+        ("configuration bytes", CONFIG_MAX_BYTES, evidence.config.0.len()),
+        ("TLS key bytes", SPKI_MAX_BYTES, evidence.keys.tls_spki.0.len()),
+        ("devices", DEVICES_MAX, evidence.devices.len()),
+        ("revocation lists", CRLS_MAX, collateral.snp_crls.len()),
+        ("revocation list bytes", CRLS_MAX * CRL_MAX_BYTES, total(&collateral.snp_crls)),
+    ];
+    if let CpuEvidence::Snp { certificates, .. } = &evidence.cpu {
+        sizes.push(("certificates", CERTIFICATES_MAX, certificates.len()));
+        sizes.push(("certificate bytes", CHAIN_MAX_BYTES, total(certificates)));
+    }
+    sizes
+}
+
+fn key_lengths(keys: &PresentedKeys) -> Judged {
+    let got = format!("KEM {:#06x}, {} bytes", keys.hpke.kem, keys.hpke.public.0.len());
+    let expected = match keys.hpke.kem {
+        KEM_XWING => XWING_PUBLIC_LEN,
+        KEM_X25519 => X25519_PUBLIC_LEN,
+        _ => return Judged::fail(Code::KeyFormat, "X-Wing or X25519", got),
+    };
+    let text = format!("an HPKE key of {expected} bytes");
+    Judged::require(keys.hpke.public.0.len() == expected, Code::KeyFormat, text, got)
+}
+
+/// Everything that ties the report to the challenge; the report's own signature is checked next.
+pub(super) fn bind(
+    challenge: &Challenge,
+    evidence: &Evidence,
+    report: &Report<'_>,
+    now: u64,
+    trace: &mut Trace,
+) -> Result<Bound, Stopped> {
+    let runtime = read_runtime(evidence, report, trace)?;
+    let same = challenge.nonce_is(&runtime.nonce);
+    trace.gate(CheckId::Bnd01, Judged::require(same, Code::NonceMismatch, challenge.nonce, runtime.nonce))?;
+    let age_s = now.checked_sub(challenge.issued_at);
+    trace.gate(
+        CheckId::Bnd02,
+        Judged::require(
+            age_s.is_some_and(|age| age <= CHALLENGE_LIFETIME_S),
+            Code::NonceExpired,
+            format_args!("issued at most {CHALLENGE_LIFETIME_S} s before {now}"),
+            format_args!("issued at {}", challenge.issued_at),
+        ),
+    )?;
+    trace.gate(CheckId::Bnd07, same_identity(challenge, evidence, &runtime))?;
+    trace.gate(CheckId::Chn01, same_channel(challenge, &runtime))?;
+    trace.gate(CheckId::Bnd05, Judged::not_applicable("no device"))?;
+    trace.gate(CheckId::Bnd06, same_devices(&evidence.devices, &runtime.additional_evidence))?;
+    trace.gate(CheckId::Bnd10, Judged::not_applicable("no device"))?;
+    let config = read_config(challenge, evidence, report, trace)?;
+    Ok(Bound { runtime, config })
+}
+
+/// REPORT_DATA = SHA-512 of the received bytes, which must be their own RFC 8785 form (BND-03, BND-04).
+fn read_runtime(evidence: &Evidence, report: &Report<'_>, trace: &mut Trace) -> Result<Runtime, Stopped> {
+    let received = evidence.runtime.as_ref();
+    let canonical =
+        serde_json::from_slice::<Runtime>(received).ok().filter(|runtime| runtime.to_bytes() == received);
+    let report_data = report.report_data();
+    // A challenge of the KBS adapter would ask for the plain form; no challenge here does.
+    let plain = canonical.as_ref().is_some_and(|runtime| plain_kbs_form(runtime) == report_data);
+    trace.gate(
+        CheckId::Bnd04,
+        Judged::require(
+            !plain,
+            Code::BindingMismatch,
+            "SHA-512 of the whole runtime document",
+            if plain { "the plain KBS form" } else { "not the plain KBS form" },
+        ),
+    )?;
+    trace.gate(
+        CheckId::Bnd03,
+        match &canonical {
+            Some(_) => Judged::equal(Code::BindingMismatch, Runtime::report_data(received), report_data),
+            None => Judged::fail(
+                Code::RuntimeNotCanonical,
+                "a runtime document in RFC 8785 form",
+                format_args!("{} other bytes", received.len()),
+            ),
+        },
+    )?;
+    canonical.ok_or(Stopped)
+}
+
+/// SHA-384 of the three standard members, zero-padded: REPORT_DATA of a plain Trustee KBS client.
+fn plain_kbs_form(runtime: &Runtime) -> Hex<64> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "kebab-case")]
+    struct Plain<'a> {
+        nonce: &'a Hex<32>,
+        tee_pubkey: &'a Hex<65>,
+        additional_evidence: &'a [DeviceDigest],
+    }
+    let Runtime { nonce, tee_pubkey, additional_evidence, .. } = runtime;
+    let plain = serde_jcs::to_vec(&Plain { nonce, tee_pubkey, additional_evidence }).unwrap_or_default();
+    let mut out = [0; 64];
+    out[..KBS_DIGEST_LEN].copy_from_slice(digest(&SHA384, &plain).as_ref());
+    Hex(out)
+}
+
+fn same_identity(challenge: &Challenge, evidence: &Evidence, runtime: &Runtime) -> Judged {
+    let profile = &runtime.profile;
+    let presented = evidence.keys.digests();
+    let KeyDigests { tls, hpke, signing } = profile.keys;
+    Judged::equal(Code::KeyMismatch, presented.tls, tls)
+        .and_then(|| Judged::equal(Code::KeyMismatch, presented.hpke, hpke))
+        .and_then(|| Judged::equal(Code::KeyMismatch, presented.signing, signing))
+        .and_then(|| same_lease(challenge, profile.role, profile.charter, profile.order, profile.lease))
+}
+
+/// Role, charter, order and lease of a document are those of the challenge.
+fn same_lease(
+    challenge: &Challenge,
+    role: Role,
+    charter: Hex<32>,
+    order: Option<Hex<32>>,
+    lease: Hex<16>,
+) -> Judged {
+    let name = |role: Role| format!("{role:?}").to_lowercase();
+    let text = |order: Option<Hex<32>>| order.map_or_else(|| "none".to_owned(), |digest| digest.to_string());
+    Judged::equal(Code::RoleMismatch, name(challenge.role), name(role))
+        .and_then(|| Judged::equal(Code::CharterMismatch, challenge.charter, charter))
+        .and_then(|| Judged::equal(Code::OrderMismatch, text(challenge.order), text(order)))
+        .and_then(|| Judged::equal(Code::LeaseMismatch, challenge.lease, lease))
+}
+
+fn same_channel(challenge: &Challenge, runtime: &Runtime) -> Judged {
+    match (challenge.channel, runtime.profile.channel) {
+        (Some(expected), Some(got)) => Judged::equal(Code::ChannelBinding, expected, got),
+        (Some(expected), None) => Judged::fail(Code::ChannelBinding, expected, "no channel"),
+        (None, Some(_)) => Judged::not_shown("the challenge names no channel to compare with"),
+        (None, None) => Judged::not_applicable("no channel"),
+    }
+}
+
+/// Kind, index and digest of each device, in envelope order (BND-06).
+fn same_devices(devices: &[DeviceEvidence], listed: &[DeviceDigest]) -> Judged {
+    let same = devices.len() == listed.len()
+        && devices.iter().zip(listed).all(|(device, row)| {
+            device.kind == row.kind && device.index == row.index && device.digest() == row.digest
+        });
+    Judged::require(
+        same,
+        Code::CompositeBinding,
+        format_args!("the {} devices of the envelope", devices.len()),
+        format_args!("{} listed", listed.len()),
+    )
+}
+
+/// HOST_DATA is the digest of the received configuration document, which is for this challenge (BND-08).
+fn read_config(
+    challenge: &Challenge,
+    evidence: &Evidence,
+    report: &Report<'_>,
+    trace: &mut Trace,
+) -> Result<LaunchConfig, Stopped> {
+    let received = evidence.config.as_ref();
+    let config = LaunchConfig::from_bytes(received);
+    let judged = match &config {
+        Err(error) => Judged::fail(Code::ConfigInvalid, "a launch configuration", error),
+        Ok(config) => Judged::equal(Code::HostDataMismatch, LaunchConfig::d256(received), report.host_data())
+            .and_then(|| same_lease(challenge, config.role, config.charter, config.order, config.lease))
+            .and_then(|| {
+                Judged::require(
+                    config.backend != Backend::Tdx,
+                    Code::ConfigInvalid,
+                    "a backend that gives an SNP report",
+                    "tdx",
+                )
+            }),
+    };
+    trace.gate(CheckId::Bnd08, judged)?;
+    config.map_err(|_| Stopped)
+}
+
+impl DeviceEvidence {
+    /// SHA-384(len32(report) report len32(chain) chain), lengths big endian.
+    pub fn digest(&self) -> Hex<48> {
+        let mut context = ring::digest::Context::new(&SHA384);
+        for part in [&self.report.0, &self.chain.0] {
+            // An envelope is at most 1 MiB, so a length always fits.
+            let len = u32::try_from(part.len()).unwrap_or(u32::MAX);
+            context.update(&len.to_be_bytes());
+            context.update(part);
+        }
+        let mut out = [0; 48];
+        out.copy_from_slice(context.finish().as_ref());
+        Hex(out)
+    }
+}

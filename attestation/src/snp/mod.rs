@@ -1,0 +1,13 @@
+//! AMD SEV-SNP attestation reports (SNP ABI 56860; endorsement keys 57230).
+//!
+//! [`Report::parse`] reads the structure, [`authenticate`] proves who signed the received bytes, and
+//! [`Demands::judge`] holds the signed facts against policy and reference values.
+
+mod authentic;
+mod guest;
+mod platform;
+mod report;
+
+pub use authentic::{AuthenticReport, authenticate};
+pub use platform::Demands;
+pub use report::{REPORT_LEN, Report};
