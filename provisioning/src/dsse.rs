@@ -4,6 +4,8 @@ use ring::signature::{self, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 use tiltyard_attestation::{Base64Bytes, Hex};
 
+use crate::json::{self, JsonError};
+
 /// Largest payload, in bytes.
 pub const PAYLOAD_MAX_BYTES: usize = 1024 * 1024;
 /// Largest envelope, in bytes: the payload in base64 and its signatures.
@@ -73,9 +75,10 @@ impl Envelope {
 
     /// Reads an envelope; its signatures are not checked yet.
     pub fn parse(bytes: &[u8]) -> Result<Self, EnvelopeError> {
-        within(ENVELOPE_MAX_BYTES, bytes.len())?;
-        let envelope: Self = serde_json::from_slice(bytes)
-            .map_err(|error| EnvelopeError::Syntax { what: error.to_string() })?;
+        let envelope: Self = json::read(bytes, ENVELOPE_MAX_BYTES).map_err(|error| match error {
+            JsonError::TooLarge { expected, got } => EnvelopeError::TooLarge { expected, got },
+            JsonError::Syntax { what } => EnvelopeError::Syntax { what },
+        })?;
         within(PAYLOAD_MAX_BYTES, envelope.payload.0.len())?;
         let mut keys: Vec<_> = envelope.signatures.iter().map(|signature| signature.keyid).collect();
         keys.sort_unstable();

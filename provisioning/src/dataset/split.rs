@@ -1,0 +1,229 @@
+use std::collections::HashMap;
+
+use ring::digest::{Context, SHA256};
+use ring::hmac;
+use ring::rand::SecureRandom;
+use serde::{Deserialize, Serialize};
+use tiltyard_attestation::Hex;
+use zeroize::Zeroizing;
+
+use super::rows::{Mapping, Row};
+use crate::dek::KeyError;
+use crate::ledger::merkle_root;
+use crate::order::ItemLoss;
+
+const SPLIT_TAG: &[u8] = b"tiltyard-split-v1\0";
+const ITEM_TAG: &[u8] = b"tiltyard-item-v1\0";
+const INDEX_TAG: &[u8] = b"tiltyard-index-v1\0";
+const COMMIT_TAG: &[u8] = b"tiltyard-split-commit-v1\0";
+const LOSS_SALT_TAG: &[u8] = b"tiltyard-loss-salt-v1\0";
+
+/// The secret that drew a split. Only the test key opens it.
+pub struct SplitSeed(Zeroizing<[u8; 32]>);
+
+/// E_SPLIT_EMPTY: one side of the split would hold no row.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "E_SPLIT_EMPTY: expected rows on both sides, found {test} for test and {train} for train in {groups} groups\nAsk for at least one test row, and bring rows of at least two groups."
+)]
+pub struct SplitEmpty {
+    pub groups: u64,
+    pub test: u64,
+    pub train: u64,
+}
+
+/// What was asked of the draw; committed to together with the seed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SplitTerms {
+    pub(super) group_columns: Vec<String>,
+    pub(super) test_rows: u64,
+    pub(super) source_rows: u64,
+    pub(super) mapping: Fields,
+}
+
+/// Which column filled which field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Fields {
+    instruction: String,
+    input: Option<String>,
+    output: String,
+    system: Option<String>,
+}
+
+/// Canonical rows of both sides, each in the order of their tags.
+pub(super) struct Sides {
+    pub(super) train: Vec<Zeroizing<Vec<u8>>>,
+    pub(super) test: Vec<Zeroizing<Vec<u8>>>,
+}
+
+impl SplitSeed {
+    pub(super) fn draw(rng: &dyn SecureRandom) -> Result<Self, KeyError> {
+        let mut seed = Zeroizing::new([0; 32]);
+        rng.fill(&mut seed[..]).map_err(|_| KeyError::Random)?;
+        Ok(Self(seed))
+    }
+
+    pub(super) fn from_bytes(seed: Zeroizing<[u8; 32]>) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Name of a held-out item: HMAC of its canonical row.
+    pub fn item_id(&self, row: &[u8]) -> Hex<32> {
+        self.hmac(ITEM_TAG, &[row])
+    }
+
+    /// Salt of one item's loss for one submission.
+    pub fn loss_salt(&self, submission: &Hex<32>, item: &Hex<32>) -> Hex<16> {
+        let full = self.hmac(LOSS_SALT_TAG, &[submission.bytes(), item.bytes()]);
+        let mut salt = [0; 16];
+        salt.copy_from_slice(&full.bytes()[..16]);
+        Hex(salt)
+    }
+
+    /// SHA-256(tag || seed || JCS of the terms): stands in the manifests of both splits.
+    pub(super) fn commitment(&self, terms: &SplitTerms) -> Hex<32> {
+        let mut context = Context::new(&SHA256);
+        context.update(COMMIT_TAG);
+        context.update(&self.0[..]);
+        // Strings, integers and lists only, which always serialise.
+        context.update(&serde_jcs::to_vec(terms).unwrap_or_default());
+        digest(context)
+    }
+
+    /// RFC 6962 root over the rows' HMACs under the index key.
+    pub(super) fn rows_root<R: AsRef<[u8]>>(&self, rows: impl IntoIterator<Item = R>) -> Hex<32> {
+        let index_key = hmac::Key::new(hmac::HMAC_SHA256, self.hmac(INDEX_TAG, &[]).bytes());
+        merkle_root(rows.into_iter().map(|row| hmac::sign(&index_key, row.as_ref())))
+    }
+
+    fn hmac(&self, tag: &[u8], parts: &[&[u8]]) -> Hex<32> {
+        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.0[..]));
+        context.update(tag);
+        for part in parts {
+            context.update(part);
+        }
+        let mut out = [0; 32];
+        out.copy_from_slice(context.sign().as_ref());
+        Hex(out)
+    }
+}
+
+impl SplitTerms {
+    pub(super) fn new(mapping: &Mapping, test_rows: u64, source_rows: u64) -> Self {
+        Self {
+            group_columns: mapping.group_columns.clone(),
+            test_rows,
+            source_rows,
+            mapping: Fields {
+                instruction: mapping.instruction.clone(),
+                input: mapping.input.clone(),
+                output: mapping.output.clone(),
+                system: mapping.system.clone(),
+            },
+        }
+    }
+}
+
+/// SHA-256(salt || item id || value): one item's leaf under [`losses_root`].
+///
+/// The value is the loss as 8 bytes and the label count as 4, big-endian; the loss is left out when it
+/// was not finite.
+pub fn loss_leaf(loss: &ItemLoss) -> Hex<32> {
+    let mut context = Context::new(&SHA256);
+    context.update(loss.salt.bytes());
+    context.update(loss.item.bytes());
+    if let Some(micro) = loss.loss_micro {
+        context.update(&micro.to_be_bytes());
+    }
+    context.update(&loss.labels.to_be_bytes());
+    digest(context)
+}
+
+/// RFC 6962 root over the leaves of items in the order given.
+pub fn losses_root(losses: &[ItemLoss]) -> Hex<32> {
+    merkle_root(losses.iter().map(|loss| loss_leaf(loss).0))
+}
+
+/// Draws the test side: whole groups by ascending tag until it holds `test_rows`; the rest is train.
+///
+/// Groups that share an equal row count as one, under the smallest of their tags, so that neither equal
+/// groups nor equal rows can fall on both sides. Rows are ordered by tag: their order in the source is
+/// hidden too.
+pub(super) fn draw(rows: Vec<Row>, seed: &SplitSeed, test_rows: u64) -> Result<Sides, SplitEmpty> {
+    let tagged: Vec<(Hex<32>, Hex<32>)> =
+        rows.iter().map(|row| (seed.hmac(SPLIT_TAG, &[row.group()]), seed.item_id(&row.canonical()))).collect();
+    let joined = JoinedGroups::of(&tagged);
+    let mut ordered: Vec<(Hex<32>, Hex<32>, Hex<32>, Row)> = rows
+        .into_iter()
+        .zip(tagged)
+        .map(|(row, (tag, item))| (joined.tag(tag), tag, item, row))
+        .collect();
+    ordered.sort_by_key(|(joined, tag, item, _)| (*joined, *tag, *item));
+
+    let groups = ordered.chunk_by(|left, right| left.0 == right.0).map(<[_]>::len);
+    let mut test = 0;
+    for len in groups.clone() {
+        if test as u64 >= test_rows {
+            break;
+        }
+        test += len;
+    }
+    let (groups, train) = (groups.count() as u64, ordered.len() - test);
+    if groups < 2 || test == 0 || train == 0 {
+        return Err(SplitEmpty { groups, test: test as u64, train: train as u64 });
+    }
+    let mut rows = ordered.into_iter().map(|(_, _, _, row)| row.into_canonical());
+    Ok(Sides { test: rows.by_ref().take(test).collect(), train: rows.collect() })
+}
+
+/// Groups joined by the equal rows that they share (disjoint sets over tags).
+struct JoinedGroups(HashMap<Hex<32>, Hex<32>>);
+
+impl JoinedGroups {
+    fn of(tagged: &[(Hex<32>, Hex<32>)]) -> Self {
+        let mut joined = Self(HashMap::new());
+        let mut first_group_of_item = HashMap::new();
+        for (tag, item) in tagged {
+            let first = *first_group_of_item.entry(*item).or_insert(*tag);
+            joined.join(first, *tag);
+        }
+        joined
+    }
+
+    /// The smallest tag of the set that `tag` is in.
+    fn tag(&self, mut tag: Hex<32>) -> Hex<32> {
+        while let Some(smaller) = self.0.get(&tag) {
+            tag = *smaller;
+        }
+        tag
+    }
+
+    fn join(&mut self, left: Hex<32>, right: Hex<32>) {
+        let (left, right) = (self.compress(left), self.compress(right));
+        if left != right {
+            self.0.insert(left.max(right), left.min(right));
+        }
+    }
+
+    /// [`Self::tag`], leaving short paths behind.
+    fn compress(&mut self, tag: Hex<32>) -> Hex<32> {
+        let smallest = self.tag(tag);
+        let mut at = tag;
+        while at != smallest {
+            at = self.0.insert(at, smallest).unwrap_or(smallest);
+        }
+        smallest
+    }
+}
+
+fn digest(context: Context) -> Hex<32> {
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    Hex(out)
+}
