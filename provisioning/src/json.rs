@@ -138,7 +138,7 @@ mod tests {
             assert!(refusal(number).contains("integer"), "{number}");
         }
         assert!(refusal("{} {}").contains("trailing"));
-        assert!(refusal("[\"\\ud800\"]").contains("surrogate"));
+        assert!(refusal("[\"\\ud800\"]").contains("hex escape"));
     }
 
     #[test]

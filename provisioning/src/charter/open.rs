@@ -2,6 +2,7 @@
 
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use tiltyard_attestation::Hex;
+use tiltyard_attestation::policy::{AppraisalPolicy, PolicyError};
 
 use super::{BrokerOwner, CHARTER_PAYLOAD_TYPE, CHARTER_WINDOW_MAX_S, Charter, rules};
 use crate::dsse::{Envelope, EnvelopeError, PAYLOAD_MAX_BYTES};
@@ -14,6 +15,7 @@ use crate::json::{self, JsonError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenCharter {
     charter: Charter,
+    policy: AppraisalPolicy,
     p: Hex<32>,
     payload: Vec<u8>,
 }
@@ -67,6 +69,8 @@ pub enum CharterError {
     Window { not_before: u64, not_after: u64 },
     #[error("charter: {field}: expected {expected}, found {got}")]
     Chain { field: &'static str, expected: String, got: String },
+    #[error("charter: {0}")]
+    Policy(#[from] PolicyError),
     #[error("charter: {field}: expected {expected}, found {got}")]
     Graph { field: String, expected: &'static str, got: String },
 }
@@ -88,7 +92,7 @@ impl CharterError {
             | Self::SignedAlready { .. } => "E_CHARTER_SIGNERS",
             Self::NotYetValid { .. } | Self::Expired { .. } | Self::Window { .. } => "E_CHARTER_WINDOW",
             Self::Chain { .. } => "E_CHARTER_CHAIN",
-            Self::Graph { .. } => "E_CHARTER_GRAPH",
+            Self::Policy(_) | Self::Graph { .. } => "E_CHARTER_GRAPH",
         }
     }
 }
@@ -105,14 +109,19 @@ impl OpenCharter {
         for (party, key) in parties {
             verify_party(&envelope, party, &key)?;
         }
-        let charter = rules::held(charter)?;
+        let policy = rules::held(&charter)?;
         let payload = envelope.payload.0;
-        Ok(Self { charter, p: Hex::sha256(&payload), payload })
+        Ok(Self { charter, policy, p: Hex::sha256(&payload), payload })
     }
 
     /// `p`: SHA-256 of the payload bytes, whoever signed them.
     pub fn p(&self) -> Hex<32> {
         self.p
+    }
+
+    /// What this charter demands of evidence.
+    pub fn policy(&self) -> &AppraisalPolicy {
+        &self.policy
     }
 
     /// The payload as signed.
@@ -208,7 +217,8 @@ impl Follows {
 pub fn read_payload(payload: &[u8]) -> Result<Charter, CharterError> {
     let charter = parse(payload)?;
     different_signers(&charter)?;
-    rules::held(charter)
+    rules::held(&charter)?;
+    Ok(charter)
 }
 
 /// The payload bytes of an envelope that may still lack a signature; what [`read_payload`] and [`sign`] take.

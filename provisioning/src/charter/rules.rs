@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
-use tiltyard_attestation::Backend;
 use tiltyard_attestation::binding::KEM_XWING;
-use tiltyard_attestation::policy::Level;
+use tiltyard_attestation::policy::{AppraisalPolicy, Level};
 
 use super::{
     BrokerOwner, CHARTER_WINDOW_MAX_S, Charter, CharterError, KemFloor, LEASE_MAX_S, TEXT_MAX_BYTES,
@@ -13,20 +12,19 @@ use super::{
 use crate::hpke::public_key_len;
 use crate::keyid::{Split, is_id};
 
-/// Gives the charter back when it keeps every static rule; the first broken one answers.
-pub(super) fn held(charter: Charter) -> Result<Charter, CharterError> {
-    identity(&charter)?;
-    window(&charter)?;
-    chain(&charter)?;
-    backends(&charter)?;
-    images(&charter)?;
-    platforms(&charter)?;
-    brokers(&charter)?;
-    datasets(&charter)?;
-    caps(&charter)?;
-    recipient(&charter)?;
-    texts(&charter)?;
-    Ok(charter)
+/// The appraisal policy of a charter that keeps every static rule; the first broken one answers.
+pub(super) fn held(charter: &Charter) -> Result<AppraisalPolicy, CharterError> {
+    identity(charter)?;
+    window(charter)?;
+    chain(charter)?;
+    let policy = policy(charter)?;
+    images(charter)?;
+    brokers(charter)?;
+    datasets(charter)?;
+    caps(charter)?;
+    recipient(charter)?;
+    texts(charter)?;
+    Ok(policy)
 }
 
 fn identity(charter: &Charter) -> Result<(), CharterError> {
@@ -67,18 +65,16 @@ fn chain(charter: &Charter) -> Result<(), CharterError> {
     Err(CharterError::Chain { field: "prev", expected: expected.into(), got })
 }
 
-/// Simulator roots and backends other than SNP and TDX only in `lab`, `Vtpm` in none.
-fn backends(charter: &Charter) -> Result<(), CharterError> {
-    rule(!charter.backends.is_empty(), "backends", "at least one", &charter.backends)?;
-    distinct("backends", &charter.backends)?;
-    for backend in &charter.backends {
-        rule(*backend != Backend::Vtpm, "backends", "one that gives evidence", backend)?;
-        let hardware = matches!(backend, Backend::Snp | Backend::Tdx);
-        rule(hardware || charter.level == Level::Lab, "backends", "snp or tdx above lab", backend)?;
-    }
+/// Levels, backends, floors and enrolled platforms are one rule with the appraisal that they feed; simulator
+/// roots are in `lab` only.
+fn policy(charter: &Charter) -> Result<AppraisalPolicy, CharterError> {
+    let Charter { level, backends, tee_floor, gpu_floor, platforms, .. } = charter;
+    let policy = AppraisalPolicy::from_floors(*level, backends, tee_floor, gpu_floor, platforms)?;
+    distinct("backends", backends)?;
     let foreign = charter.reference_values.foreign_anchors;
     let field = "reference_values.foreign_anchors";
-    rule(foreign.is_none() || charter.level == Level::Lab, field, "none above lab", &foreign)
+    rule(foreign.is_none() || *level == Level::Lab, field, "none above lab", &foreign)?;
+    Ok(policy)
 }
 
 fn images(charter: &Charter) -> Result<(), CharterError> {
@@ -94,16 +90,7 @@ fn images(charter: &Charter) -> Result<(), CharterError> {
         let measured = images.iter().any(|image| image.backend == *backend);
         rule(measured, field, "an image for each backend", backend)?;
     }
-    let products: Vec<_> = charter.tee_floor.snp.iter().map(|floor| floor.product).collect();
-    distinct("tee_floor.snp", &products)
-}
-
-/// Platforms non-empty above `lab`: evidence of a machine that nobody enrolled is worth nothing.
-fn platforms(charter: &Charter) -> Result<(), CharterError> {
-    let enrolled = !charter.platforms.is_empty() || charter.level == Level::Lab;
-    rule(enrolled, "platforms", "at least one above lab", &charter.platforms)?;
-    let ids: Vec<_> = charter.platforms.iter().map(|platform| platform.id).collect();
-    distinct("platforms", &ids)
+    Ok(())
 }
 
 /// Every key id names exactly one broker, and nobody answers for both parties.

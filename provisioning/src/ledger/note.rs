@@ -131,3 +131,23 @@ pub(super) fn check_name(name: &str) -> Result<(), LedgerError> {
         && !name.chars().any(|c| c.is_whitespace() || c.is_control() || c == '+');
     if fits { Ok(()) } else { Err(LedgerError::KeyName) }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// The example of the Go package `golang.org/x/mod/sumdb/note`.
+    #[test]
+    fn a_note_signed_by_a_foreign_implementation_opens() {
+        let key: NoteKey =
+            "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW".parse().unwrap();
+        let text = "If you think cryptography is the answer to your problem,\n\
+                    then you don't know what your problem is.\n";
+        let line = "\u{2014} PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n";
+        assert_eq!(open(&format!("{text}\n{line}"), &key), Ok(text));
+        let changed = text.replace("cryptography", "steganography");
+        let refused = open(&format!("{changed}\n{line}"), &key).unwrap_err();
+        assert!(matches!(refused, LedgerError::NoteSignature { .. }), "{refused}");
+    }
+}
