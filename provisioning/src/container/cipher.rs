@@ -52,7 +52,7 @@ impl ChunkCipher {
         }
     }
 
-    fn with_salt(
+    pub(super) fn with_salt(
         dek: &Dek,
         context: &[u8],
         salt: &[u8; SALT_BYTES],
