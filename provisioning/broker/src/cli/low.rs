@@ -1,0 +1,268 @@
+//! Arguments as typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Keeps a party's keys, seals its data, and releases keys to attested guests.
+///
+/// Exit codes: 0 done, 1 failed, 2 usage, 3 verification refused.
+#[derive(Debug, Parser)]
+#[command(name = "tiltyard-broker", version)]
+pub struct LowArgs {
+    /// How results and errors are printed
+    #[arg(long, global = true, value_enum, default_value_t = OutputForm::Text)]
+    pub(crate) output: OutputForm,
+    #[command(subcommand)]
+    pub(super) command: LowCommand,
+}
+
+/// How results are printed: for a person, or as one JSON document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputForm {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum LowCommand {
+    /// Make the home of an owner's or operator's broker: key file, store, keys, certificate
+    Init(Init),
+    /// Print the public identity of a home; needs no passphrase
+    Identity(Identity),
+    /// Seal a dataset: split, shards, signed manifests
+    Seal(Seal),
+    /// Make the home of an entrant
+    EntrantInit(EntrantInit),
+    /// Seal and sign a submission, its key in escrow with the operator
+    Submit(Submit),
+    /// Admit a submission to the operator's roll
+    Enrol(Enrol),
+    /// Sign, show or compare charters
+    #[command(subcommand)]
+    Charter(LowCharter),
+    /// Serve the broker protocol
+    Serve(Serve),
+    /// Open an artefact or log whose key was deposited here
+    Open(Open),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum LowCharter {
+    /// Sign a charter, after showing its changes and p
+    Sign(CharterSign),
+    /// Print every change from OLD to NEW, widening changes first
+    Diff(CharterDiff),
+    /// Print what an envelope holds and who signed it
+    Show(CharterShow),
+}
+
+/// A home that must be unlocked.
+#[derive(Debug, Args)]
+pub(super) struct Unlock {
+    /// Folder of keys and store
+    #[arg(long)]
+    pub dir: PathBuf,
+    /// Read the passphrase from this file descriptor; without it, from the terminal
+    #[arg(long, value_name = "N")]
+    pub passphrase_fd: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Init {
+    #[command(flatten)]
+    pub unlock: Unlock,
+    #[arg(long, value_enum)]
+    pub role: BrokerRole,
+    /// Memory of the passphrase's key derivation (argon2id), 64 to 1024
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    pub kdf_memory_mib: u32,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum BrokerRole {
+    Owner,
+    Operator,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Identity {
+    /// Folder of keys and store
+    #[arg(long)]
+    pub dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EntrantInit {
+    #[command(flatten)]
+    pub unlock: Unlock,
+    /// Memory of the passphrase's key derivation (argon2id), 64 to 1024
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    pub kdf_memory_mib: u32,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Seal {
+    #[command(flatten)]
+    pub unlock: Unlock,
+    /// Name of the tenant, as in the charter
+    #[arg(long)]
+    pub tenant: String,
+    /// 1 to 64 of a-z, 0-9, '-', '_'
+    #[arg(long)]
+    pub dataset_id: String,
+    /// Rows, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// Least rows that are held out
+    #[arg(long, value_name = "N")]
+    pub test_rows: u64,
+    /// Source column of the instruction
+    #[arg(long, value_name = "COLUMN")]
+    pub instruction: String,
+    /// Source column of further input to the instruction
+    #[arg(long, value_name = "COLUMN")]
+    pub input_column: Option<String>,
+    /// Source column of the expected output
+    #[arg(long, value_name = "COLUMN")]
+    pub output_column: String,
+    /// Source column of the system prompt
+    #[arg(long, value_name = "COLUMN")]
+    pub system_column: Option<String>,
+    /// Columns whose equal rows must fall on the same side of the split
+    #[arg(long, value_name = "COLUMN")]
+    pub group: Vec<String>,
+    /// Licence of the data, as it stands in the manifest
+    #[arg(long, default_value = "proprietary")]
+    pub licence: String,
+    /// How long the manifests are valid
+    #[arg(long, value_name = "DAYS", default_value_t = 365)]
+    pub valid_days: u32,
+    /// Folder for sealed objects and manifests
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Submit {
+    #[command(flatten)]
+    pub unlock: Unlock,
+    /// The recipe, TOML, at most 64 KiB
+    #[arg(long, value_name = "FILE")]
+    pub recipe: PathBuf,
+    /// The tournament's id
+    #[arg(long)]
+    pub tournament: String,
+    /// Name of the base model, as in the charter
+    #[arg(long)]
+    pub base: String,
+    #[arg(long)]
+    pub licence: String,
+    /// The operator's public identity, as `identity --output json` prints it
+    #[arg(long, value_name = "FILE")]
+    pub escrow: PathBuf,
+    /// Folder for submission.json and the sealed object
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Enrol {
+    #[command(flatten)]
+    pub unlock: Unlock,
+    /// The entrant's submission.json
+    #[arg(long, value_name = "FILE")]
+    pub submission: PathBuf,
+    /// Public name in the tournament
+    #[arg(long)]
+    pub label: String,
+    /// This submission holds the title
+    #[arg(long)]
+    pub champion: bool,
+    /// Minor units paid
+    #[arg(long, default_value_t = 0)]
+    pub buy_in: u64,
+    #[arg(long, default_value_t = 0)]
+    pub stake: u64,
+    #[arg(long, default_value_t = 0)]
+    pub completed_entries: u32,
+    /// The owner may read the trainer's log of this submission
+    #[arg(long)]
+    pub log_permitted: bool,
+    /// Where to write the roll entry
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CharterSign {
+    #[command(flatten)]
+    pub unlock: Unlock,
+    /// The charter, JSON
+    #[arg(long, value_name = "FILE")]
+    pub charter: PathBuf,
+    /// The envelope that the other party signed already
+    #[arg(long, value_name = "FILE")]
+    pub envelope: Option<PathBuf>,
+    /// The charter before this one, to show the changes against
+    #[arg(long, value_name = "FILE")]
+    pub previous: Option<PathBuf>,
+    /// Where to write the envelope
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// First 8 hex digits of p; without it, asked for on the terminal
+    #[arg(long, value_name = "HEX")]
+    pub confirm: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CharterDiff {
+    pub old: PathBuf,
+    pub new: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CharterShow {
+    pub envelope: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    pub unlock: Unlock,
+    /// The charter's envelope, signed by owner and operator
+    #[arg(long, value_name = "FILE")]
+    pub charter: PathBuf,
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    pub listen: String,
+    /// A foreign anchor set: taken only when a `lab` charter names its digest
+    #[arg(long, value_name = "FILE")]
+    pub anchors: Option<PathBuf>,
+    /// Certificates and revocation lists of the vendors
+    #[arg(long, value_name = "FILE")]
+    pub collateral: Option<PathBuf>,
+    /// Write the port here once listening
+    #[arg(long, value_name = "FILE")]
+    pub port_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Open {
+    #[command(flatten)]
+    pub unlock: Unlock,
+    /// artefact/<hex> or log/<hex>
+    #[arg(long)]
+    pub key_id: String,
+    /// The sealed object
+    #[arg(long, value_name = "FILE")]
+    pub object: PathBuf,
+    /// The object's name, as its reference in the record has it
+    #[arg(long, value_name = "HEX")]
+    pub name: String,
+    /// Digest of the train order
+    #[arg(long, value_name = "HEX")]
+    pub order: String,
+    /// Folder for what is inside
+    #[arg(long)]
+    pub out: PathBuf,
+}

@@ -1,0 +1,37 @@
+//! Results on stdout, errors on stderr, in the form that was asked for.
+
+use std::io::{self, Write as _};
+
+use serde::Serialize;
+
+use super::OutputForm;
+
+/// A command's result: one JSON document, or lines for a person.
+pub(crate) trait Facts: Serialize {
+    /// Lines for a person.
+    fn lines(&self) -> Vec<String>;
+
+    /// Prints to stdout. A closed pipe is the reader's choice, not an error.
+    fn print(&self, form: OutputForm) {
+        let text = match form {
+            // Strings, integers and lists only, which always serialise.
+            OutputForm::Json => serde_json::to_string(self).unwrap_or_default(),
+            OutputForm::Text => self.lines().join("\n"),
+        };
+        let _ = writeln!(io::stdout().lock(), "{text}");
+    }
+}
+
+#[derive(Serialize)]
+struct Failed<'a> {
+    code: &'a str,
+    error: &'a str,
+}
+
+pub(super) fn failure(form: OutputForm, code: &str, error: &str) {
+    let text = match form {
+        OutputForm::Json => serde_json::to_string(&Failed { code, error }).unwrap_or_default(),
+        OutputForm::Text => format!("tiltyard-broker: {error}"),
+    };
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}

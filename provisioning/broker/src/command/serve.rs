@@ -1,0 +1,81 @@
+//! `serve`: the broker protocol until the process is told to end.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tiltyard_attestation::{Collateral, Hex};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{DOCUMENT_MAX_BYTES, read_document};
+use crate::cli::{Facts, OutputForm, ServeArgs};
+use crate::protocol::{Core, Setup};
+use crate::serve::{acceptor, serve as run};
+use crate::{BrokerError, Home, Passphrase, now, read_limited, write_private};
+
+/// Largest set of revocation lists that is read, in bytes.
+const COLLATERAL_MAX_BYTES: u64 = 32 * 1024 * 1024;
+
+#[derive(Serialize)]
+struct Serving {
+    address: SocketAddr,
+    p: Hex<32>,
+    /// Said aloud: whose roots evidence is verified to.
+    anchors: String,
+}
+
+pub(super) fn serve(args: &ServeArgs, form: OutputForm) -> Result<(), BrokerError> {
+    let home = Home::open(&args.home.dir)?;
+    let lock = home.lock_for_serving()?;
+    let unlocked = home.unlock(&Passphrase::read(args.home.passphrase)?)?;
+    unlocked.broker("serve")?;
+    let tls = unlocked.tls()?;
+    let setup = Setup {
+        charter: read_limited(&args.charter, DOCUMENT_MAX_BYTES)?,
+        anchors: args.anchors.as_deref().map(read_document).transpose()?,
+        collateral: args.collateral.as_deref().map_or(Ok(Collateral::none()), read_collateral)?,
+    };
+    let core = Arc::new(Core::unlocked(unlocked, setup, now())?);
+    let (acceptor, server_spki) = acceptor(&tls)?;
+    drop(tls);
+
+    let failed = |source| BrokerError::io("run on", Path::new("the network"), source);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        if let Some(path) = &args.port_file {
+            write_private(path, format!("{}\n", address.port()).as_bytes())?;
+        }
+        Serving { address, p: core.charter().p(), anchors: core.anchors().to_string() }.print(form);
+        let stop = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        };
+        run(listener, acceptor, server_spki, core, stop).await;
+        Ok(())
+    })?;
+    drop(lock);
+    Ok(())
+}
+
+fn read_collateral(path: &Path) -> Result<Collateral, BrokerError> {
+    let bytes = read_limited(path, COLLATERAL_MAX_BYTES)?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| BrokerError::Document { path: path.into(), what: error.to_string() })
+}
+
+impl Facts for Serving {
+    fn lines(&self) -> Vec<String> {
+        vec![
+            format!("serving on {}", self.address),
+            format!("charter    {}", self.p),
+            format!("anchors    {}", self.anchors),
+        ]
+    }
+}

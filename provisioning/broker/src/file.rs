@@ -1,0 +1,95 @@
+//! Files: read with a limit, written whole or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use crate::BrokerError;
+
+/// Reads a file of at most `max_bytes`.
+pub fn read_limited(path: &Path, max_bytes: u64) -> Result<Vec<u8>, BrokerError> {
+    let read = |path: &Path| -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(max_bytes + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read(path).map_err(|source| BrokerError::io("read", path, source))?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(BrokerError::FileTooLarge { path: path.into(), expected: max_bytes });
+    }
+    Ok(bytes)
+}
+
+/// Writes a file of mode 0600 so that a reader finds the old bytes, or all of the new ones: temporary
+/// name, fsync, rename, fsync of the folder.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), BrokerError> {
+    let name = path.file_name().ok_or_else(|| {
+        BrokerError::io("write", path, io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))
+    })?;
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut temporary_name = std::ffi::OsString::from(".");
+    temporary_name.push(name);
+    temporary_name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = folder.join(temporary_name);
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(|source| {
+        // Best effort: the write's own error is the one to report.
+        let _ = fs::remove_file(&temporary);
+        BrokerError::io("write", path, source)
+    })
+}
+
+/// Makes a folder of mode 0700, and the missing ones above it.
+pub(crate) fn make_folder(path: &Path) -> Result<(), BrokerError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| BrokerError::io("create", path, source))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_written_file_is_private_whole_and_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        write_private(&path, b"one").unwrap();
+        write_private(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_over_the_limit_is_refused_before_it_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("big");
+        fs::write(&path, [0; 9]).unwrap();
+        assert_eq!(read_limited(&path, 9).unwrap().len(), 9);
+        assert!(matches!(read_limited(&path, 8), Err(BrokerError::FileTooLarge { expected: 8, .. })));
+    }
+
+    #[test]
+    fn a_failed_write_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("taken");
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(write_private(&path, b"x"), Err(BrokerError::Io { .. })));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

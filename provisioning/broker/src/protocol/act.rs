@@ -1,0 +1,131 @@
+//! What a lease's own key may do besides: deposit a key, end the lease.
+
+use ring::constant_time::verify_slices_are_equal;
+use rusqlite::Connection;
+use serde::de::DeserializeOwned;
+use tiltyard_attestation::Hex;
+use tiltyard_provisioning::dek::KEY_BYTES;
+use tiltyard_provisioning::hpke::{deposit_aad, deposit_info};
+use tiltyard_provisioning::release::{ActReceipt, Deposit, End};
+use tiltyard_provisioning::stage::deposit_allowed;
+use tiltyard_provisioning::statement::{STATEMENT_MAX_BYTES, Signed, Statement};
+use zeroize::Zeroizing;
+
+use super::{Code, Core, Denial};
+use crate::StoreError;
+use crate::store::deks::{self, Wrapped};
+use crate::store::leases::{self, LeaseRow};
+use crate::store::{self, ledger};
+
+impl Core {
+    /// Takes a key that a guest made. The same request, or the same key sealed again, changes nothing.
+    pub fn deposit(&self, signed: &Signed<Deposit>, now: u64) -> Result<Signed<ActReceipt>, Denial> {
+        self.state().store.write(|connection| {
+            let now = store::tick(connection, now)?;
+            let claimed: Deposit = unverified(signed)?;
+            let lease = known(connection, &claimed.lease)?;
+            let deposit = signed.verify(&lease.signing).map_err(bad_signature)?.into_value();
+            let key_id = deposit.key_id.to_string();
+            let stored = ledger::deposit(connection, &key_id)?;
+            if let Some((request, answer)) = &stored
+                && *request == signed.digest()
+            {
+                return stored_answer(answer);
+            }
+            if !lease.is_live(now) {
+                return Err(Denial::new(Code::LeaseLapsed, format!("lease {}", lease.lease)));
+            }
+            let allowed =
+                deposit_allowed(&self.charter, self.owner, lease.role, lease.order.as_ref(), &deposit.key_id)?;
+            let secret = self.open_deposit(&deposit, &lease)?;
+            let receipt = self.receipt(lease.lease, signed.digest(), now);
+            if stored.is_some() {
+                return self.is_the_same(connection, &deposit, &secret).map(|()| receipt);
+            }
+            let aad = self.wrap_aad(allowed.key(), 1);
+            let bytes = self.keys.kek.wrap(&secret, &aad, &self.rng).map_err(|_| unavailable())?;
+            deks::add(connection, allowed.key(), &Wrapped { version: 1, bytes }, None, now)?;
+            ledger::add_deposit(connection, &key_id, &signed.digest(), &answer_text(&receipt))?;
+            Ok(receipt)
+        })
+    }
+
+    /// Closes a lease. Signed by its own key, or, for a guest that was lost, by the referee whose order it had.
+    pub fn end(&self, signed: &Signed<End>, now: u64) -> Result<Signed<ActReceipt>, Denial> {
+        self.state().store.write(|connection| {
+            let now = store::tick(connection, now)?;
+            let claimed: End = unverified(signed)?;
+            let lease = known(connection, &claimed.lease)?;
+            let signer = match lease.referee {
+                Some(referee) if referee == signed.key => referee,
+                Some(_) | None => lease.signing,
+            };
+            signed.verify(&signer).map_err(bad_signature)?;
+            if let Some(answer) = &lease.end_answer {
+                return stored_answer(answer);
+            }
+            let receipt = self.receipt(lease.lease, signed.digest(), now);
+            leases::close(connection, &lease.lease, &answer_text(&receipt))?;
+            Ok(receipt)
+        })
+    }
+
+    fn open_deposit(&self, deposit: &Deposit, lease: &LeaseRow) -> Result<Zeroizing<Vec<u8>>, Denial> {
+        let p = self.charter.p();
+        if lease.charter != p {
+            return Err(self.other_charter(&lease.charter));
+        }
+        let aad = deposit_aad(&lease.lease, &deposit.key_id, &p, lease.order.as_ref());
+        let secret = self.keys.hpke.open(&deposit.enc.0, &deposit.ct.0, &deposit_info(&p), &aad)?;
+        if secret.len() != KEY_BYTES {
+            let detail = format!("expected a key of {KEY_BYTES} bytes, found {}", secret.len());
+            return Err(Denial::new(Code::BadKey, detail));
+        }
+        Ok(secret)
+    }
+
+    /// A guest that never got its answer seals the key again: other bytes, the same key.
+    fn is_the_same(&self, connection: &Connection, deposit: &Deposit, secret: &[u8]) -> Result<(), Denial> {
+        let wrapped = deks::newest(connection, &deposit.key_id)?.ok_or_else(unavailable)?;
+        let aad = self.wrap_aad(&deposit.key_id, wrapped.version);
+        let stored = self.keys.kek.unwrap(&wrapped.bytes, &aad).map_err(|_| unavailable())?;
+        verify_slices_are_equal(&stored, secret)
+            .map_err(|_| Denial::new(Code::DepositConflict, deposit.key_id.to_string()))
+    }
+
+    fn receipt(&self, lease: Hex<16>, request: Hex<32>, issued_at: u64) -> Signed<ActReceipt> {
+        Signed::sign(&ActReceipt { lease, request, issued_at }, &self.keys.answer)
+    }
+}
+
+/// What a message says of itself: enough to find the key that it must be signed with, and no more.
+fn unverified<T: Statement + DeserializeOwned>(signed: &Signed<T>) -> Result<T, Denial> {
+    if signed.payload.0.len() > STATEMENT_MAX_BYTES {
+        return Err(Denial::new(Code::TooLarge, format!("expected at most {STATEMENT_MAX_BYTES} bytes")));
+    }
+    serde_json::from_slice(&signed.payload.0)
+        .map_err(|error| Denial::new(Code::Syntax, format!("{}: {error}", T::KIND)))
+}
+
+/// A lease that was never granted has no key: nobody's signature is the right one.
+fn known(connection: &Connection, lease: &Hex<16>) -> Result<LeaseRow, Denial> {
+    leases::find(connection, lease)?
+        .ok_or_else(|| Denial::new(Code::MessageSig, format!("lease {lease} was not granted here")))
+}
+
+fn bad_signature(error: impl ToString) -> Denial {
+    Denial::new(Code::MessageSig, error)
+}
+
+fn unavailable() -> Denial {
+    Denial::new(Code::LedgerUnavailable, "the broker's store failed")
+}
+
+fn answer_text(receipt: &Signed<ActReceipt>) -> String {
+    // Strings only, which always serialise.
+    serde_json::to_string(receipt).unwrap_or_default()
+}
+
+fn stored_answer(text: &str) -> Result<Signed<ActReceipt>, Denial> {
+    serde_json::from_str(text).map_err(|_| StoreError::Damaged { what: "an answer" }.into())
+}
