@@ -33,7 +33,7 @@ pub struct Draft {
     pub report: ReportFields,
     pub report_data: Option<Hex<64>>,
     pub host_data: Option<Hex<32>>,
-    /// Leaf first.
+    /// VCEK, ASK, ARK, as a guest collects them from the certificate table.
     pub certificates: Vec<Vec<u8>>,
     pub devices: Vec<DeviceEvidence>,
 }
@@ -149,7 +149,7 @@ fn draft(platform: &SimulatedPlatform, guest: &Guest, version: u32, nonce: Hex<3
         report,
         report_data: None,
         host_data: None,
-        certificates: platform.certificates(),
+        certificates: [platform.certificates(), vec![platform.ark().to_vec()]].concat(),
         devices: Vec::new(),
     }
 }

@@ -143,18 +143,15 @@ impl Tree {
             }
         }
         self.entries.retain(|entry| found.iter().any(|(name, inode)| entry.is(name, *inode)));
-        let mut look = Look::Nothing;
+        found.retain(|(name, inode)| !self.entries.iter().any(|entry| entry.is(name, *inode)));
+        let look = if found.is_empty() { Look::Nothing } else { Look::Stepped };
         for (name, inode) in found {
-            if self.entries.iter().any(|entry| entry.is(&name, inode)) {
-                continue;
-            }
             if self.entries.len() == ENTRIES_MAX
                 && let Some(oldest) = self.entries.pop_front()
             {
                 fs::remove_dir_all(self.root.join(&oldest.name))?;
             }
             self.entries.push_back(Entry::create(&self.root, name, inode)?);
-            look = Look::Stepped;
         }
         Ok(look)
     }
