@@ -50,8 +50,10 @@ const TAG_BYTES: usize = 16;
 pub enum ContainerError {
     #[error("E_HEADER_SHORT: expected at least {HEADER_BYTES} bytes, found {got}")]
     HeaderShort { got: u64 },
-    #[error("E_HEADER_MISMATCH: expected an object that begins with {expected}, found {got}\nThis is another object than the one that was named.")]
-    HeaderMismatch { expected: Hex<56>, got: Hex<56> },
+    #[error(
+        "E_HEADER_MISMATCH: expected an object that begins with {expected}, found {got}\nThis is another object than the one that was named."
+    )]
+    HeaderMismatch { expected: Box<Hex<56>>, got: Box<Hex<56>> },
     #[error("E_TRUNCATED: {len_bytes} bytes are no length of a sealed object\nIt was cut; fetch it again.")]
     Truncated { len_bytes: u64 },
     #[error("E_COMMITMENT: the key, the header or what the object is for differs")]
@@ -96,11 +98,7 @@ pub fn seal(
 }
 
 /// Opens a whole object; nothing of it is returned unless all of it verified.
-pub fn open(
-    dek: &Dek,
-    context: &ObjectContext,
-    bytes: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, ContainerError> {
+pub fn open(dek: &Dek, context: &ObjectContext, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, ContainerError> {
     open_in_context(dek, &context.digest(), bytes)
 }
 
@@ -113,7 +111,7 @@ pub fn open_expected(
 ) -> Result<Zeroizing<Vec<u8>>, ContainerError> {
     let got = header_of(bytes)?;
     if got != *header {
-        return Err(ContainerError::HeaderMismatch { expected: *header, got });
+        return Err(ContainerError::HeaderMismatch { expected: Box::new(*header), got: Box::new(got) });
     }
     open(dek, context, bytes)
 }

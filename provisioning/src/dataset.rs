@@ -14,7 +14,8 @@ mod split;
 
 pub use open::{OPEN_MAX_BYTES, OpenError, OpenedSplit, open_split};
 pub use rows::{
-    DATASET_MAX_BYTES, LINE_MAX_BYTES, Mapping, ROW_MAX_BYTES, ROWS_MAX, Row, RowError, RowProblem, read_jsonl,
+    DATASET_MAX_BYTES, LINE_MAX_BYTES, Mapping, ROW_MAX_BYTES, ROWS_MAX, Row, RowError, RowProblem,
+    read_jsonl,
 };
 pub use seal::{
     Layout, PrevManifests, SHARD_BYTES, SealError, SealKeys, SealParams, SealedDataset, SealedSplit,

@@ -61,9 +61,13 @@ pub enum KeyError {
     TooLarge { expected: usize, got: usize },
     #[error("E_KEY_WRAP: expected at least {WRAP_OVERHEAD_BYTES} bytes of a wrapped key, found {got}")]
     Short { got: usize },
-    #[error("E_KEY_WRAP: expected a key wrapped by {expected}, found one by {got}\nUse the key file under which it was sealed.")]
+    #[error(
+        "E_KEY_WRAP: expected a key wrapped by {expected}, found one by {got}\nUse the key file under which it was sealed."
+    )]
     OtherKek { expected: Hex<16>, got: Hex<16> },
-    #[error("E_KEY_WRAP: the wrapped key does not open as {key_id}, version {version}\nIt was changed, or belongs to another row.")]
+    #[error(
+        "E_KEY_WRAP: the wrapped key does not open as {key_id}, version {version}\nIt was changed, or belongs to another row."
+    )]
     Unwrap { key_id: String, version: u64 },
     #[error("E_RANDOM: the random source gave no bytes")]
     Random,
@@ -144,11 +148,7 @@ impl Kek {
         let mut secret = Zeroizing::new(body.to_vec());
         let len = self
             .cipher()?
-            .open_in_place(
-                Nonce::assume_unique_for_key(*nonce),
-                Aad::from(aad.canonical()),
-                &mut secret,
-            )
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(aad.canonical()), &mut secret)
             .map_err(|_| KeyError::Unwrap { key_id: aad.key_id.clone(), version: aad.version })?
             .len();
         secret.truncate(len);

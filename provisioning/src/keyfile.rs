@@ -51,7 +51,9 @@ pub enum KeyFileError {
     Header,
     #[error("E_KEK_PARAMS: argon2id {name}: expected {least} to {most}, found {got}")]
     Params { name: &'static str, least: u32, most: u32, got: u32 },
-    #[error("E_KEK_PASSPHRASE: expected a passphrase of {PASSPHRASE_MIN_BYTES} to {PASSPHRASE_MAX_BYTES} bytes, found {got}")]
+    #[error(
+        "E_KEK_PASSPHRASE: expected a passphrase of {PASSPHRASE_MIN_BYTES} to {PASSPHRASE_MAX_BYTES} bytes, found {got}"
+    )]
     Passphrase { got: usize },
     #[error("E_COMMITMENT: the passphrase is wrong, or the key file was changed")]
     Sealed,
@@ -136,8 +138,7 @@ fn stretch(passphrase: &[u8], cost: Cost, salt: &[u8]) -> Result<Dek, KeyFileErr
         return Err(KeyFileError::Passphrase { got: passphrase.len() });
     }
     let no_memory = |_| KeyFileError::Memory { memory_kib: cost.memory_kib };
-    let params =
-        Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(KEY_BYTES)).map_err(no_memory)?;
+    let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(KEY_BYTES)).map_err(no_memory)?;
     let mut key = Zeroizing::new(vec![0; KEY_BYTES]);
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
         .hash_password_into(passphrase, salt, &mut key)

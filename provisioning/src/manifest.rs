@@ -140,11 +140,7 @@ impl Manifest {
     }
 
     /// Reads the payload that a charter's dataset entry names, and holds it against that entry.
-    pub fn admit(
-        payload: &[u8],
-        tenant: &str,
-        dataset: &charter::Dataset,
-    ) -> Result<Self, ManifestError> {
+    pub fn admit(payload: &[u8], tenant: &str, dataset: &charter::Dataset) -> Result<Self, ManifestError> {
         let manifest = Self::parse(payload, &dataset.manifest_sha256)?;
         let scope = |field, expected: &str, got: &str| {
             if expected == got {

@@ -89,7 +89,15 @@ fn output_context(kind: OutputKind, tenant: &str, order: &Hex<32>, name: Hex<16>
         OutputKind::Log => ObjectKind::Log,
         OutputKind::Losses => ObjectKind::Losses,
     };
-    ObjectContext { tenant: tenant.into(), kind, id: order.to_string(), version: 1, split: None, name, index: 0 }
+    ObjectContext {
+        tenant: tenant.into(),
+        kind,
+        id: order.to_string(),
+        version: 1,
+        split: None,
+        name,
+        index: 0,
+    }
 }
 
 fn submission_context(tournament: &str, entrant: &Hex<32>, name: Hex<16>) -> ObjectContext {

@@ -1,5 +1,7 @@
 //! The sealed container through its public functions: lengths, hostile bytes, wrong contexts, a second implementation.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::fs::{self, File};
 
 use ring::rand::{SecureRandom, SystemRandom};
@@ -12,9 +14,8 @@ use tiltyard_provisioning::dek::{Dek, KeyError};
 use tiltyard_provisioning::keyid::Split;
 use zeroize::Zeroizing;
 
-const LENGTHS: [usize; 14] = [
-    0, 1, 15, 16, 17, 16_367, 16_368, 16_383, 16_384, 16_385, 32_767, 32_768, 32_769, 17 * 16_384 + 5,
-];
+const LENGTHS: [usize; 14] =
+    [0, 1, 15, 16, 17, 16_367, 16_368, 16_383, 16_384, 16_385, 32_767, 32_768, 32_769, 17 * 16_384 + 5];
 
 fn context() -> ObjectContext {
     ObjectContext {
@@ -70,7 +71,11 @@ fn every_length_round_trips_whole_streamed_and_by_position() {
             let mut buffer = [0; 20_000];
             let filled = opener.read_at(offset as u64, &mut buffer).unwrap();
             let rest = plaintext.get(offset..).unwrap_or_default();
-            assert_eq!(buffer[..filled], rest[..rest.len().min(buffer.len())], "length {len}, offset {offset}");
+            assert_eq!(
+                buffer[..filled],
+                rest[..rest.len().min(buffer.len())],
+                "length {len}, offset {offset}"
+            );
         }
         assert_eq!(opener.plaintext_len().unwrap(), len as u64);
     }
@@ -190,10 +195,7 @@ fn another_key_or_context_fails_at_the_commitment() {
     ];
     for other in others {
         assert_eq!(refusal(open(&right, &other, &object)), "E_COMMITMENT", "{other:?}");
-        assert_eq!(
-            refusal(Opener::new(&right, &other, &object[..], object.len() as u64)),
-            "E_COMMITMENT"
-        );
+        assert_eq!(refusal(Opener::new(&right, &other, &object[..], object.len() as u64)), "E_COMMITMENT");
     }
 }
 

@@ -1,5 +1,7 @@
 //! Wrapped keys, and the key file under a passphrase.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use ring::rand::SystemRandom;
 use tiltyard_attestation::Hex;
 use tiltyard_provisioning::dek::{Kek, KeyError, WRAP_OVERHEAD_BYTES, WrapAad, WrapKind};
@@ -73,9 +75,10 @@ fn a_key_file_opens_with_its_passphrase_only() {
         bad[at] ^= 1;
         assert!(matches!(keyfile::open(&bad, PASSPHRASE), Err(KeyFileError::Sealed)), "byte {at}");
     }
-    assert!(
-        matches!(keyfile::create(b"short", &kek, COST, &SystemRandom::new()), Err(KeyFileError::Passphrase { got: 5 }))
-    );
+    assert!(matches!(
+        keyfile::create(b"short", &kek, COST, &SystemRandom::new()),
+        Err(KeyFileError::Passphrase { got: 5 })
+    ));
 }
 
 #[test]

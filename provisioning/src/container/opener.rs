@@ -33,12 +33,7 @@ impl<R: ReadAt> Opener<R> {
     /// Reads the header of an object of `len_bytes` bytes and compares the commitment.
     ///
     /// Errors: `E_HEADER_SHORT`, `E_TRUNCATED`, `E_TOO_LARGE`, `E_COMMITMENT`, `E_IO`.
-    pub fn new(
-        dek: &Dek,
-        context: &ObjectContext,
-        inner: R,
-        len_bytes: u64,
-    ) -> Result<Self, ContainerError> {
+    pub fn new(dek: &Dek, context: &ObjectContext, inner: R, len_bytes: u64) -> Result<Self, ContainerError> {
         Self::in_context(dek, &context.digest(), inner, len_bytes)
     }
 

@@ -6,7 +6,8 @@ use zeroize::Zeroizing;
 
 use super::cipher::ChunkCipher;
 use super::{
-    CHUNK_BYTES, ContainerError, HEADER_BYTES, OBJECT_MAX_BYTES, ObjectContext, SEALED_CHUNK_BYTES, sealed_len,
+    CHUNK_BYTES, ContainerError, HEADER_BYTES, OBJECT_MAX_BYTES, ObjectContext, SEALED_CHUNK_BYTES,
+    sealed_len,
 };
 use crate::dek::Dek;
 
@@ -73,11 +74,7 @@ impl<W: Write> Sealer<W> {
         self.close_chunk()?;
         self.inner.write_all(&self.batch)?;
         self.inner.flush()?;
-        Ok(Sealed {
-            inner: self.inner,
-            header: Hex(self.header),
-            len_bytes: sealed_len(self.plaintext_len),
-        })
+        Ok(Sealed { inner: self.inner, header: Hex(self.header), len_bytes: sealed_len(self.plaintext_len) })
     }
 
     fn close_chunk(&mut self) -> Result<(), ContainerError> {

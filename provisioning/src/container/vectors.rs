@@ -78,9 +78,7 @@ fn valid_vectors_seal_to_the_same_bytes_under_their_salt() {
         let mut again = header.to_vec();
         for index in 0..=plaintext.len() / CHUNK_BYTES {
             let end = plaintext.len().min((index + 1) * CHUNK_BYTES);
-            cipher
-                .seal_onto(index as u64, &plaintext[index * CHUNK_BYTES..end], &mut again)
-                .expect("seals");
+            cipher.seal_onto(index as u64, &plaintext[index * CHUNK_BYTES..end], &mut again).expect("seals");
         }
         assert!(again == sealed, "vector {}", test.tc_id);
         seen += 1;
@@ -121,6 +119,8 @@ fn key(test: &Test) -> Result<Dek, KeyError> {
     Dek::from_bytes(Zeroizing::new(test.key.to_vec()))
 }
 
+type Way = fn(&Opener<&[u8]>) -> Result<Vec<u8>, ContainerError>;
+
 /// Whole, chunk by chunk, from the end, and by two threads.
 fn outcomes(test: &Test, sealed: &[u8]) -> Vec<(&'static str, String)> {
     let dek = match key(test) {
@@ -128,13 +128,13 @@ fn outcomes(test: &Test, sealed: &[u8]) -> Vec<(&'static str, String)> {
         Err(KeyError::Length { .. }) => return vec![("key", "E_KEY_LEN".into())],
         Err(other) => return vec![("key", other.to_string())],
     };
-    let ways: [(&str, fn(&Opener<&[u8]>) -> Result<Vec<u8>, ContainerError>); 3] =
+    let ways: [(&str, Way); 3] =
         [("by chunk", by_chunk), ("by position", by_position), ("by two threads", by_two_threads)];
     let whole = open_in_context(&dek, &test.ctx, sealed).map(|plaintext| plaintext.to_vec());
     let mut outcomes = vec![("whole", outcome(test, whole))];
     for (way, open) in ways {
-        let opened = Opener::in_context(&dek, &test.ctx, sealed, sealed.len() as u64)
-            .and_then(|opener| open(&opener));
+        let opened =
+            Opener::in_context(&dek, &test.ctx, sealed, sealed.len() as u64).and_then(|opener| open(&opener));
         outcomes.push((way, outcome(test, opened)));
     }
     outcomes

@@ -21,9 +21,7 @@ pub(super) fn object(line: &str) -> Result<Map<String, Value>, RowProblem> {
     let value = Strict { depth: 1, refused: &refused }
         .deserialize(&mut reader)
         .and_then(|value| reader.end().map(|()| value))
-        .map_err(|error| {
-            refused.take().unwrap_or(RowProblem::NotJson { byte: error.column() as u64 })
-        })?;
+        .map_err(|error| refused.take().unwrap_or(RowProblem::NotJson { byte: error.column() as u64 }))?;
     match value {
         Value::Object(object) => Ok(object),
         _ => Err(RowProblem::NotAnObject),

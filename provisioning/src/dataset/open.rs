@@ -84,8 +84,8 @@ pub fn open_split(
     let mut rows = Vec::new();
     for (shard, listed) in shards.iter().zip(&index.shards) {
         let plaintext = open_object(manifest, shard, dek, fetch)?;
-        let frames = read_shard(&plaintext)
-            .map_err(|source| OpenError::Frames { name: shard.name, source })?;
+        let frames =
+            read_shard(&plaintext).map_err(|source| OpenError::Frames { name: shard.name, source })?;
         if shard.name != listed.name || frames.len() as u64 != listed.rows {
             return Err(wrong("expected the shards and row counts of the manifest's objects"));
         }
@@ -106,7 +106,9 @@ fn shown_seed(
     let drawn = match (manifest.split, &index.drawn) {
         (Split::Train, None) => return Ok(None),
         (Split::Test, Some(drawn)) => drawn,
-        _ => return Err(OpenError::Index { what: "expected the split seed in a test split, and only there" }),
+        _ => {
+            return Err(OpenError::Index { what: "expected the split seed in a test split, and only there" });
+        }
     };
     let seed = SplitSeed::from_bytes(drawn.seed.0.clone());
     if seed.commitment(&drawn.terms) != manifest.split_commitment {

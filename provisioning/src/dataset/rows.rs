@@ -115,8 +115,8 @@ pub fn read_jsonl(mut reader: impl BufRead, mapping: &Mapping) -> Result<Vec<Row
         if number > ROWS_MAX {
             return Err(refuse(RowProblem::TooManyRows));
         }
-        let row = canonical_row(text, mapping)
-            .map_err(|(column, problem)| RowError { number, column, problem })?;
+        let row =
+            canonical_row(text, mapping).map_err(|(column, problem)| RowError { number, column, problem })?;
         total_bytes += row.len_bytes();
         if total_bytes > DATASET_MAX_BYTES {
             return Err(refuse(RowProblem::DatasetTooLarge));

@@ -198,7 +198,8 @@ impl Sealing<'_> {
             index: manifest.objects.len() as u32,
             kind,
         };
-        let bytes = container::seal(self.dek(manifest.split), &manifest.context(&object), plaintext, self.rng)?;
+        let bytes =
+            container::seal(self.dek(manifest.split), &manifest.context(&object), plaintext, self.rng)?;
         object.header = container::header_of(&bytes)?;
         object.len = bytes.len() as u64;
         object.sha256 = Hex::sha256(&bytes);
@@ -231,12 +232,8 @@ impl Sealing<'_> {
 
     fn wrapped(&self, manifest: &Manifest) -> Result<WrappedKey, SealError> {
         let (key_id, kek_id) = (manifest.key_id(), self.keys.kek.id());
-        let aad = WrapAad {
-            key_id: key_id.to_string(),
-            kek_id,
-            version: manifest.version,
-            kind: WrapKind::Dek,
-        };
+        let aad =
+            WrapAad { key_id: key_id.to_string(), kek_id, version: manifest.version, kind: WrapKind::Dek };
         let wrapped = self.keys.kek.wrap(self.dek(manifest.split).expose(), &aad, self.rng)?;
         Ok(WrappedKey { key_id, kek_id, wrapped_dek: wrapped.into(), wrap_alg: WRAP_ALGORITHM.into() })
     }

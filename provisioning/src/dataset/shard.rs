@@ -135,7 +135,17 @@ mod tests {
     #[test]
     fn padme_keeps_few_lengths_and_costs_at_most_12_percent() {
         // Worked by hand from E = floor(log2 L), S = floor(log2 E) + 1, z = E - S.
-        for (len, expected) in [(0, 0), (1, 1), (8, 8), (9, 10), (17, 18), (33, 36), (100, 104), (1000, 1024), (1 << 20, 1 << 20)] {
+        for (len, expected) in [
+            (0, 0),
+            (1, 1),
+            (8, 8),
+            (9, 10),
+            (17, 18),
+            (33, 36),
+            (100, 104),
+            (1000, 1024),
+            (1 << 20, 1 << 20),
+        ] {
             assert_eq!(padme(len), expected, "length {len}");
         }
         for len in 2..100_000u64 {

@@ -156,14 +156,13 @@ pub fn losses_root(losses: &[ItemLoss]) -> Hex<32> {
 /// groups nor equal rows can fall on both sides. Rows are ordered by tag: their order in the source is
 /// hidden too.
 pub(super) fn draw(rows: Vec<Row>, seed: &SplitSeed, test_rows: u64) -> Result<Sides, SplitEmpty> {
-    let tagged: Vec<(Hex<32>, Hex<32>)> =
-        rows.iter().map(|row| (seed.hmac(SPLIT_TAG, &[row.group()]), seed.item_id(&row.canonical()))).collect();
-    let joined = JoinedGroups::of(&tagged);
-    let mut ordered: Vec<(Hex<32>, Hex<32>, Hex<32>, Row)> = rows
-        .into_iter()
-        .zip(tagged)
-        .map(|(row, (tag, item))| (joined.tag(tag), tag, item, row))
+    let tagged: Vec<(Hex<32>, Hex<32>)> = rows
+        .iter()
+        .map(|row| (seed.hmac(SPLIT_TAG, &[row.group()]), seed.item_id(row.canonical())))
         .collect();
+    let joined = JoinedGroups::of(&tagged);
+    let mut ordered: Vec<(Hex<32>, Hex<32>, Hex<32>, Row)> =
+        rows.into_iter().zip(tagged).map(|(row, (tag, item))| (joined.tag(tag), tag, item, row)).collect();
     ordered.sort_by_key(|(joined, tag, item, _)| (*joined, *tag, *item));
 
     let groups = ordered.chunk_by(|left, right| left.0 == right.0).map(<[_]>::len);
@@ -226,4 +225,67 @@ fn digest(context: Context) -> Hex<32> {
     let mut out = [0; 32];
     out.copy_from_slice(context.finish().as_ref());
     Hex(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hmac_text(key: &[u8], text: &[u8]) -> Hex<32> {
+        Hex::from_slice(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text).as_ref()).expect("32 bytes")
+    }
+
+    #[test]
+    fn derived_values_are_over_the_documented_bytes() {
+        let seed = SplitSeed::from_bytes(Zeroizing::new([5; 32]));
+        let row = b"{\"instruction\":\"Q\",\"output\":\"A\"}";
+        let item = seed.item_id(row);
+        assert_eq!(item, hmac_text(&[5; 32], &[b"tiltyard-item-v1\0", &row[..]].concat()));
+
+        let submission = Hex([6; 32]);
+        let salted = [&b"tiltyard-loss-salt-v1\0"[..], &[6; 32], item.bytes()].concat();
+        assert_eq!(
+            seed.loss_salt(&submission, &item).bytes()[..],
+            hmac_text(&[5; 32], &salted).bytes()[..16]
+        );
+
+        let index_key = hmac_text(&[5; 32], b"tiltyard-index-v1\0");
+        let leaf = [&[0][..], hmac_text(index_key.bytes(), row).bytes()].concat();
+        assert_eq!(seed.rows_root([row]), Hex::sha256(&leaf));
+
+        let mapping = Mapping {
+            instruction: "q".into(),
+            input: None,
+            output: "a".into(),
+            system: None,
+            group_columns: vec!["customer".into()],
+        };
+        let text = r#"{"group_columns":["customer"],"mapping":{"input":null,"instruction":"q","output":"a","system":null},"source_rows":9,"test_rows":2}"#;
+        let committed = [&b"tiltyard-split-commit-v1\0"[..], &[5; 32], text.as_bytes()].concat();
+        assert_eq!(seed.commitment(&SplitTerms::new(&mapping, 2, 9)), Hex::sha256(&committed));
+    }
+
+    #[test]
+    fn a_loss_leaf_covers_salt_item_loss_and_labels() {
+        let loss = ItemLoss { item: Hex([1; 32]), loss_micro: Some(-2), labels: 7, salt: Hex([3; 16]) };
+        let text = [&[3; 16][..], &[1; 32], &(-2i64).to_be_bytes(), &7u32.to_be_bytes()].concat();
+        assert_eq!(loss_leaf(&loss), Hex::sha256(&text));
+    }
+
+    #[test]
+    fn joined_groups_take_the_smallest_tag_however_they_are_linked() {
+        let tag = |n: u8| Hex([n; 32]);
+        // 9-8, 7-6, 6-9 share items; 1 stands alone.
+        let pairs = [(9, 100), (8, 100), (7, 101), (6, 101), (1, 102), (6, 103), (9, 103)];
+        for rotation in 0..pairs.len() {
+            let mut tagged = pairs.map(|(group, item)| (tag(group), tag(item)));
+            tagged.rotate_left(rotation);
+            let joined = JoinedGroups::of(&tagged);
+            assert!(
+                [9, 8, 7, 6].iter().all(|group| joined.tag(tag(*group)) == tag(6)),
+                "rotation {rotation}"
+            );
+            assert_eq!(joined.tag(tag(1)), tag(1));
+        }
+    }
 }
