@@ -62,7 +62,10 @@ impl Boss {
     }
 
     /// The title is taken by more than half of the decided tasks.
-    pub fn settle(self, outcomes: &Outcomes) -> Result<(RoundResult, AfterBoss), Box<Refused<Self, SettleError>>> {
+    pub fn settle(
+        self,
+        outcomes: &Outcomes,
+    ) -> Result<(RoundResult, AfterBoss), Box<Refused<Self, SettleError>>> {
         let mut course = self.course.clone();
         let champion = course.champion.submission;
         let margin = course.rules.boss.margin.at(course.title.titles);

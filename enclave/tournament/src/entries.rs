@@ -5,12 +5,12 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
+use crate::boss::Boss;
 use crate::draw::{DrawCommitment, DrawKey, DrawSeed};
 use crate::fixtures::Dataset;
 use crate::ids::{Digest, EntrantId, Label, SubmissionId};
 use crate::rounds::{Course, Group, Knockout, Next};
-use crate::boss::Boss;
-use crate::rulebook::{Rules, Rulebook};
+use crate::rulebook::{Rulebook, Rules};
 use crate::units::{Minor, PPM_ONE, UnixSeconds, wide};
 
 /// Entry leaves of one tournament, refused ones included.
@@ -286,8 +286,7 @@ impl Entries {
             return Err(Box::new(Refused { state: self, error: CloseError::TitleVacant }));
         };
         let key = DrawKey::derive(seed, &self.rules.sha256(), entries_root);
-        let field =
-            selection.iter().filter_map(|id| Some((*id, self.accepted.get(id)?.clone()))).collect();
+        let field = selection.iter().filter_map(|id| Some((*id, self.accepted.get(id)?.clone()))).collect();
         let skip = challengers <= self.rules.group.skip_at;
         let course = Course::new(self.rules, key, self.datasets, field, champion);
         Ok(if skip {

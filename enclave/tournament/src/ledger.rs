@@ -57,7 +57,8 @@ impl Training {
 impl Evaluation {
     /// A score, or a verdict on an artefact; anything less goes back for another attempt.
     pub fn decisive(&self) -> bool {
-        let decides = |row: &ScoreRow| !row.status.may_retry() && row.status != crate::record::Status::TimedOut;
+        let decides =
+            |row: &ScoreRow| !row.status.may_retry() && row.status != crate::record::Status::TimedOut;
         self.outcome.as_ref().is_some_and(|outcome| outcome.scores.iter().any(decides))
     }
 

@@ -60,9 +60,9 @@ pub fn task_points(
 /// What winning a task of `round` (from 1) is worth.
 pub fn round_value(rule: RoundValue, round: u32) -> Result<u64, Overflow> {
     match rule {
-        RoundValue::Geometric { ratio } => u64::from(ratio)
-            .checked_pow(round.saturating_sub(1))
-            .ok_or(Overflow { what: "round value" }),
+        RoundValue::Geometric { ratio } => {
+            u64::from(ratio).checked_pow(round.saturating_sub(1)).ok_or(Overflow { what: "round value" })
+        }
         RoundValue::Linear => Ok(u64::from(round)),
     }
 }
@@ -189,10 +189,8 @@ impl Shares {
         let overflow = Overflow { what: "shares" };
         let part_taking = pool_rules.participant_ppm.0;
         let n = u32::try_from(placed.len()).map_err(|_| overflow)?;
-        let for_pools = part_taking
-            .checked_mul(n)
-            .and_then(|all| PPM_ONE.checked_sub(all))
-            .ok_or(overflow)?;
+        let for_pools =
+            part_taking.checked_mul(n).and_then(|all| PPM_ONE.checked_sub(all)).ok_or(overflow)?;
         let weights = RankWeights::new(rank_rules, placed.iter().filter(|p| p.place.is_some()).count())?;
         let scaled = |pool: u32| Ppm(floor_ppm(pool, for_pools));
         let mut rows = Vec::with_capacity(placed.len());

@@ -55,6 +55,10 @@ pub struct Replayed {
 /// leaf must be equal byte for byte. An edited input therefore shows at the first leaf that follows
 /// from it, at the latest at the next one with a record root.
 pub fn replay(leaves: &[Vec<u8>], rulebook: &[u8]) -> Result<Replayed, Divergence> {
+    // A leaf that is missing, moved or broken shows at its own place, before anything is derived.
+    for (at, leaf) in leaves.iter().enumerate().take(LEAVES_MAX) {
+        parse(at, leaf)?;
+    }
     let draw = find_reveal(leaves)?;
     let seed = DrawSeed::new(draw.seed.0);
     let run = drive(leaves, rulebook, &seed)?;
@@ -298,15 +302,19 @@ fn missing(seq: u64) -> Divergence {
 }
 
 fn refusal(at: usize, field: &str, error: &dyn std::fmt::Display, leaf: &[u8]) -> Divergence {
-    Divergence { seq: seq(at), field: field.into(), expected: format!("no refusal ({error})"), got: quote(leaf) }
+    Divergence {
+        seq: seq(at),
+        field: field.into(),
+        expected: format!("no refusal ({error})"),
+        got: quote(leaf),
+    }
 }
 
 /// The first differing value of two leaves, by its path.
 fn differ(at: usize, made: &[u8], got: &[u8]) -> Divergence {
     let values = serde_json::from_slice::<Value>(made).ok().zip(serde_json::from_slice::<Value>(got).ok());
     let found = values.and_then(|(made, got)| first_difference("", &made, &got));
-    let (field, expected, got) =
-        found.unwrap_or_else(|| ("leaf".to_owned(), quote(made), quote(got)));
+    let (field, expected, got) = found.unwrap_or_else(|| ("leaf".to_owned(), quote(made), quote(got)));
     Divergence { seq: seq(at), field, expected, got }
 }
 

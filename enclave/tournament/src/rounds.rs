@@ -200,10 +200,8 @@ impl Course {
             let tally = self.tally.entry(*id).or_default();
             tally.reached = task.round;
             tally.valid |= outcome.score().is_some();
-            tally.task_points = tally
-                .task_points
-                .checked_add(i64::from(points) * i64::from(weight))
-                .ok_or(overflow)?;
+            tally.task_points =
+                tally.task_points.checked_add(i64::from(points) * i64::from(weight)).ok_or(overflow)?;
             if winner == Some(*id) && *id != self.champion.submission {
                 let more = value.checked_mul(u64::from(weight)).ok_or(overflow)?;
                 tally.round_points = tally.round_points.checked_add(more).ok_or(overflow)?;
@@ -242,7 +240,10 @@ impl Group {
     }
 
     /// Ranks the group; its best go on.
-    pub fn settle(self, outcomes: &Outcomes) -> Result<(RoundResult, AfterGroup), Box<Refused<Self, SettleError>>> {
+    pub fn settle(
+        self,
+        outcomes: &Outcomes,
+    ) -> Result<(RoundResult, AfterGroup), Box<Refused<Self, SettleError>>> {
         let mut course = self.course.clone();
         let advance = usize::try_from(course.rules.group.advance).unwrap_or(usize::MAX);
         let mut ranked = Vec::new();

@@ -32,7 +32,9 @@ pub fn preset(name: &str) -> Result<&'static [u8], PresetError> {
 pub enum PresetError {
     #[error("preset {name}: not in this version\nuse \"seed\", or sign a rulebook of its shape")]
     NotYet { name: String },
-    #[error("preset legacy: its weekly score needs roots, which this crate does not compute\nuse \"dec2025\"")]
+    #[error(
+        "preset legacy: its weekly score needs roots, which this crate does not compute\nuse \"dec2025\""
+    )]
     Legacy,
     #[error("preset: expected seed, dec2025 or paired, found {got:?}")]
     Unknown { got: String },

@@ -93,11 +93,7 @@ pub mod wide {
 
     /// Writes `value` in its one canonical form.
     pub fn serialize<S: Serializer>(value: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-        if *value <= JSON_SAFE_MAX {
-            serializer.serialize_u64(*value)
-        } else {
-            serializer.collect_str(value)
-        }
+        if *value <= JSON_SAFE_MAX { serializer.serialize_u64(*value) } else { serializer.collect_str(value) }
     }
 
     /// Reads the canonical form and no other.

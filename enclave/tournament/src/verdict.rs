@@ -90,7 +90,11 @@ pub fn boss_verdict(direction: Direction, champion: &Outcome, challenger: &Outco
     use Outcome::{DuplicateOf, Failed, Scored, Unscored};
     match (champion, challenger) {
         (Scored { score: b }, Scored { score: c }) => {
-            if passes(direction, *b, *c, margin) { Verdict::Challenger } else { Verdict::Champion }
+            if passes(direction, *b, *c, margin) {
+                Verdict::Challenger
+            } else {
+                Verdict::Champion
+            }
         }
         (Scored { .. }, Unscored | Failed | DuplicateOf { .. }) => Verdict::Champion,
         (Unscored, Scored { .. }) => Verdict::Challenger,

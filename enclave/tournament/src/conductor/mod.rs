@@ -22,8 +22,8 @@ use crate::rulebook::{Rulebook, RulebookError};
 use crate::score::{Budget, OutputBudget};
 use crate::units::UnixSeconds;
 
-pub use open::CloseFailed;
 pub use finish::{AdvanceError, Progress, RevealError};
+pub use open::CloseFailed;
 pub use view::{
     BudgetView, EntryView, RoundView, ScoreLine, StandingRow, Standings, State, TaskView, TrainingView,
 };

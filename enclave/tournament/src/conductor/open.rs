@@ -2,19 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    Conductor, DATASETS_MAX, End, ID_MAX_BYTES, OpenError, Round, Setup, SetupFacts, Stage,
-};
+use super::{Conductor, DATASETS_MAX, End, ID_MAX_BYTES, OpenError, Round, Setup, SetupFacts, Stage};
 use crate::draw::{DrawCommitment, DrawSeed};
-use crate::entries::{
-    Accepted, CloseError, ENTRIES_MAX, Entries, Entry, EntryRefused, Opened, Refused,
-};
+use crate::entries::{Accepted, CloseError, ENTRIES_MAX, Entries, Entry, EntryRefused, Opened, Refused};
 use crate::fixtures::{Dataset, RoundKind, Task};
 use crate::ids::{Digest, SubmissionId};
 use crate::ledger::TaskLedger;
 use crate::record::{
-    BootBody, ClosedBody, DrawCommitBody, EntryRefusedBody, LeafError, LeafType, Log, OpensWith,
-    RulebookBody,
+    BootBody, ClosedBody, DrawCommitBody, EntryRefusedBody, LeafError, LeafType, Log, OpensWith, RulebookBody,
 };
 use crate::rulebook::{Rulebook, TaskKind};
 use crate::score::Budget;
@@ -157,9 +152,7 @@ impl Conductor {
             Opened::Group(state) => (Stage::Group(state), OpensWith::Group),
             Opened::Knockout(state) => (Stage::Knockout(state), OpensWith::Knockout),
             Opened::Boss(state) => (Stage::Boss(state), OpensWith::Boss),
-            Opened::Cancelled(state) => {
-                (Stage::Ended(End::Cancelled(Box::new(state))), OpensWith::Cancelled)
-            }
+            Opened::Cancelled(state) => (Stage::Ended(End::Cancelled(Box::new(state))), OpensWith::Cancelled),
         };
         let record_root = self.log.root();
         let body = ClosedBody { accepted, entries_root, selected, champion, opens, record_root };

@@ -176,7 +176,12 @@ impl Conductor {
             reached: self.rounds.iter().filter(took_part).map(|round| round.number).max().unwrap_or(0),
             round_points: 0,
             task_points: 0,
-            scores: self.rounds.iter().flat_map(|round| &round.tasks).filter_map(|l| score_line(l, id)).collect(),
+            scores: self
+                .rounds
+                .iter()
+                .flat_map(|round| &round.tasks)
+                .filter_map(|l| score_line(l, id))
+                .collect(),
         }
     }
 

@@ -117,8 +117,7 @@ impl Conductor {
     fn check_order(&self, time: UnixSeconds, body: &OrderBody) -> Result<u64, OrderRefused> {
         let not_present = || OrderRefused::NotPresent { task: body.task.chars().take(32).collect() };
         let round = self.present_round().ok_or_else(not_present)?;
-        let ledger =
-            round.tasks.iter().find(|ledger| ledger.task.id == body.task).ok_or_else(not_present)?;
+        let ledger = round.tasks.iter().find(|ledger| ledger.task.id == body.task).ok_or_else(not_present)?;
         let now = self.log.now(time);
         if now < round.opens {
             return Err(OrderRefused::TooEarly { opens: round.opens, now });
