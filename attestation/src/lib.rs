@@ -4,6 +4,41 @@
 //! [`Refusal`] comes out. The crate has no socket, file, environment, clock or random source, so the
 //! broker, the host, the guest and the offline auditor all reach the same verdict from the same bytes.
 //! Words are those of RFC 9334.
+//!
+//! A refusal names every check that failed, with what was expected and what was found:
+//!
+//! ```
+//! use tiltyard_attestation::binding::{HpkePublicKey, KEM_X25519, PresentedKeys};
+//! use tiltyard_attestation::evidence::{CpuEvidence, Evidence};
+//! use tiltyard_attestation::policy::{GpuFloor, Level, TeeFloor};
+//! use tiltyard_attestation::reference::ReferenceValues;
+//! use tiltyard_attestation::{
+//!     AppraisalPolicy, Backend, Challenge, Collateral, Hex, Role, TrustAnchors, Verifier,
+//! };
+//!
+//! let (tee, gpu) = (TeeFloor { snp: vec![] }, GpuFloor { count: 0 });
+//! let policy = AppraisalPolicy::from_floors(Level::Lab, &[Backend::Snp], &tee, &gpu, &[])?;
+//! let reference = ReferenceValues { images: vec![], foreign_anchors: None };
+//! let verifier = Verifier::new(TrustAnchors::vendor(), policy, reference);
+//!
+//! let evidence = Evidence {
+//!     runtime: vec![].into(),
+//!     config: vec![].into(),
+//!     keys: PresentedKeys {
+//!         tls_spki: vec![].into(),
+//!         hpke: HpkePublicKey { kem: KEM_X25519, public: vec![0; 32].into() },
+//!         signing: Hex([0; 32]),
+//!     },
+//!     cpu: CpuEvidence::Snp { report: vec![0; 1183].into(), certificates: vec![] },
+//!     devices: vec![],
+//! };
+//! let now = 1_795_371_000;
+//! let challenge = Challenge::new(Hex([1; 32]), Role::Referee, Hex([2; 32]), None, Hex([3; 16]), now);
+//! let refusal = verifier.appraise(challenge, &evidence, &Collateral::none(), now).unwrap_err();
+//! assert_eq!(refusal.findings[0].check, "BND-09");
+//! assert_eq!(refusal.findings[0].code, "ReportLength");
+//! # Ok::<(), tiltyard_attestation::PolicyError>(())
+//! ```
 
 mod appraisal;
 mod bytes;

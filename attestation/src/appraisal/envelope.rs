@@ -53,20 +53,16 @@ pub(super) fn within_limits<'a>(
             None => key_lengths(&evidence.keys),
         },
     )?;
-    let expected = "SNP evidence without devices";
-    match &evidence.cpu {
+    const APPRAISED: &str = "SNP evidence without devices";
+    let (snp, got) = match &evidence.cpu {
         CpuEvidence::Snp { report, certificates } if evidence.devices.is_empty() => {
-            trace.gate(CheckId::Evd02, Judged::pass(expected, expected))?;
-            Ok(SnpEvidence { report: &report.0, certificates })
+            (Some(SnpEvidence { report: &report.0, certificates }), APPRAISED)
         }
-        CpuEvidence::Snp { .. } => refuse_kind(trace, expected, "devices, which are not yet appraised"),
-        CpuEvidence::Tdx { .. } => refuse_kind(trace, expected, "TDX evidence, which is not yet appraised"),
-    }
-}
-
-fn refuse_kind<T>(trace: &mut Trace, expected: &str, got: &str) -> Result<T, Stopped> {
-    trace.note(CheckId::Evd02, Judged::fail(Code::NotYetAppraised, expected, got));
-    Err(Stopped)
+        CpuEvidence::Snp { .. } => (None, "devices, which are not yet appraised"),
+        CpuEvidence::Tdx { .. } => (None, "TDX evidence, which is not yet appraised"),
+    };
+    trace.gate(CheckId::Evd02, Judged::require(snp.is_some(), Code::NotYetAppraised, APPRAISED, got))?;
+    snp.ok_or(Stopped)
 }
 
 fn sizes(evidence: &Evidence, collateral: &Collateral) -> Vec<(&'static str, usize, usize)> {

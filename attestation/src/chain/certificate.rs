@@ -18,7 +18,7 @@ pub const CHAIN_MAX_BYTES: usize = 16 * 1024;
 
 const RSA_BITS: usize = 4096;
 const SERIAL_MAX_BYTES: usize = 20;
-const OID_RSASSA_PSS: &str = "1.2.840.113549.1.1.10";
+pub(super) const OID_RSASSA_PSS: &str = "1.2.840.113549.1.1.10";
 const OID_RSA: &str = "1.2.840.113549.1.1.1";
 
 /// Place of a certificate in AMD's chain.
@@ -149,15 +149,11 @@ fn parse(der: &[u8], link: Link) -> Result<X509Certificate<'_>, ChainError> {
     if certificate.raw_serial().len() > SERIAL_MAX_BYTES + 1 {
         return Err(format("a serial number of at most 20 bytes", &certificate.raw_serial().len()));
     }
-    // The outer algorithm is not signed: it must repeat the inner one (RFC 5280 4.1.1.2).
-    if certificate.signature_algorithm != tbs.signature {
-        return Err(format("the signed algorithm", &"another outer algorithm"));
+    if !is_framed(der, &certificate) {
+        return Err(format("the signed part in its one frame", &"another frame"));
     }
     if tbs.signature.algorithm.to_id_string() != OID_RSASSA_PSS {
         return Err(format("RSASSA-PSS", &tbs.signature.algorithm.to_id_string()));
-    }
-    if certificate.signature_value.unused_bits != 0 {
-        return Err(format("whole bytes of signature", &certificate.signature_value.unused_bits));
     }
     let extensions = certificate.extensions();
     for (at, extension) in extensions.iter().enumerate() {
@@ -173,6 +169,27 @@ fn parse(der: &[u8], link: Link) -> Result<X509Certificate<'_>, ChainError> {
         }
     }
     Ok(certificate)
+}
+
+/// Whether all that nobody signs is the one possible frame around what is signed: DER headers, and the
+/// inner algorithm once more, byte for byte (RFC 5280 4.1.1.2).
+///
+/// The parser ignores some bits of the frame, so it is rebuilt for a certificate of this size (headers of
+/// 4 bytes, an explicit version of 5, a short serial number and algorithm) and compared.
+fn is_framed(der: &[u8], certificate: &X509Certificate<'_>) -> bool {
+    const HEADER: usize = 4;
+    const VERSION: usize = 5;
+    const SHORT_HEADER: usize = 2;
+    let tbs = certificate.tbs_certificate.as_ref();
+    let signature = &certificate.signature_value.data;
+    let at = HEADER + VERSION + SHORT_HEADER + certificate.raw_serial().len();
+    let Some(len @ 0..=0x7f) = tbs.get(at + 1).copied() else { return false };
+    let Some(algorithm) = tbs.get(at..at + SHORT_HEADER + usize::from(len)) else { return false };
+    let header = |tag, len: usize| u16::try_from(len).map(|len| [[tag, 0x82], len.to_be_bytes()].concat());
+    let (Ok(outer), Ok(bits)) = (header(0x30, der.len() - HEADER), header(0x03, 1 + signature.len())) else {
+        return false;
+    };
+    [&outer, tbs, algorithm, &bits, &[0], signature].concat() == der
 }
 
 /// The VEK and its issuer among exactly two certificates.

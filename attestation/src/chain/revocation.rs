@@ -6,7 +6,7 @@ use serde::Serialize;
 use x509_parser::prelude::*;
 
 use super::Link;
-use super::certificate::{Chain, rsa_pss};
+use super::certificate::{Chain, OID_RSASSA_PSS, rsa_pss};
 use crate::Base64Bytes;
 
 /// Whether a chain is revoked; unknown is its own answer, never a good one.
@@ -85,7 +85,7 @@ fn one_list(chain: &Chain<'_>, der: &[u8], now: u64) -> Revocation {
         return unknown(Gap::NoList);
     }
     let same_algorithm = list.signature_algorithm == list.tbs_cert_list.signature
-        && list.signature_algorithm == chain.ark.signature_algorithm;
+        && list.signature_algorithm.algorithm.to_id_string() == OID_RSASSA_PSS;
     let critical = list.extensions().iter().any(|extension| extension.critical);
     if !rest.is_empty() || !same_algorithm || critical || list.signature_value.unused_bits != 0 {
         return unknown(Gap::Format);

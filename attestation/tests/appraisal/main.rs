@@ -1,0 +1,13 @@
+//! The verifier through its public API: genuine reports of AMD chips, and reports minted under roots of
+//! our own for what no public report shows.
+
+#![allow(clippy::unwrap_used, clippy::type_complexity, reason = "a test that panics has failed")]
+
+mod binding;
+mod chain;
+mod chip;
+mod genuine;
+mod guest;
+mod hostile;
+mod minted;
+mod table;
