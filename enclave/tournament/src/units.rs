@@ -110,6 +110,7 @@ pub mod wide {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -1,4 +1,5 @@
 //! What the conductor refuses, each with its reason.
+#![allow(clippy::unwrap_used)]
 
 mod sim;
 

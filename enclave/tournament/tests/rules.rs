@@ -1,4 +1,5 @@
 //! Draws, margins, points, ranks and pools against hand-worked values.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroU64};

@@ -1,4 +1,5 @@
 //! The tamper matrix: each leaf type x (drop, swap, edit a digit, duplicate, truncate).
+#![allow(clippy::unwrap_used)]
 
 mod sim;
 

@@ -1,4 +1,5 @@
 //! Whole tournaments with random outcomes: they end, their brackets hold, their records replay.
+#![allow(clippy::unwrap_used)]
 
 mod sim;
 

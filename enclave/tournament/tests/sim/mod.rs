@@ -231,7 +231,7 @@ impl Sim {
         }
         let base = BaseScore {
             score: (!broken).then(|| Disclosed::clamped(21_000)),
-            losses_root: (!broken).then(|| Digest([3; 32])),
+            losses_root: (!broken).then_some(Digest([3; 32])),
         };
         let fingerprint = Digest::sha256(work.task.id.as_bytes());
         EvaluateOutcome { task: work.task.id.clone(), order, fingerprint, base, scores }
