@@ -58,7 +58,7 @@ pub(super) fn serve(args: &ServeArgs, form: OutputForm) -> Result<(), BrokerErro
             }
         };
         run(listener, acceptor, server_spki, core, stop).await;
-        Ok(())
+        Ok::<_, BrokerError>(())
     })?;
     drop(lock);
     Ok(())

@@ -1,7 +1,7 @@
 //! What an attested guest is given: the checks after the appraisal, the ledger entry, the sealed keys.
 
 use rusqlite::Connection;
-use tiltyard_attestation::{Hex, Role};
+use tiltyard_attestation::Role;
 use tiltyard_provisioning::dek::{WrapAad, WrapKind};
 use tiltyard_provisioning::hpke::{release_aad, release_info, seal_to};
 use tiltyard_provisioning::keyid::KeyId;
