@@ -11,9 +11,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tiltyard_attestation::Hex;
+use tiltyard_attestation::binding::Runtime;
+use tiltyard_attestation::evidence::CpuEvidence;
 use tiltyard_attestation::measure::process_measurement;
-use tiltyard_attestation::policy::Product;
+use tiltyard_attestation::policy::{GpuFloor, Level, Product, SnpFloor, TeeFloor};
+use tiltyard_attestation::reference::{ReferenceImage, ReferenceValues};
+use tiltyard_attestation::result::Anchors;
+use tiltyard_attestation::{AppraisalPolicy, Backend, Hex, LaunchConfig, Role, TrustAnchors, Verifier};
+use tiltyard_simulator::mint::{Guest, mint_evidence, sample_config};
+use tiltyard_simulator::report::newest_tcb;
 use tiltyard_simulator::tsm::{ENTRIES_MAX, GuestIdentity, Served, serve};
 use tiltyard_simulator::{NOTICE, SimulatedPlatform};
 
@@ -24,7 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 fn platform() -> Arc<SimulatedPlatform> {
     static PLATFORM: OnceLock<Arc<SimulatedPlatform>> = OnceLock::new();
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let make = || Arc::new(SimulatedPlatform::from_seed(&SEED, Product::Genoa, Some(cache)).expect("platform"));
+    let make =
+        || Arc::new(SimulatedPlatform::from_seed(&SEED, Product::Genoa, Some(cache)).expect("platform"));
     Arc::clone(PLATFORM.get_or_init(make))
 }
 
@@ -107,6 +114,44 @@ fn a_guest_gets_a_report_over_its_data_and_the_launchers_facts() {
 }
 
 #[test]
+fn a_served_report_passes_the_production_verifier() {
+    let (image, nonce, now) = (Hex([0x1a; 32]), Hex([0x4e; 32]), 1_795_392_000);
+    let guest = Guest::sample(sample_config(Role::Referee, Hex([0xc4; 32]), image), Hex([0x3e; 48]), 7);
+    let mut evidence = mint_evidence(&platform(), &guest, 3, nonce);
+    let folder = TempDir::new().expect("folder");
+    let facts = GuestIdentity {
+        measurement: guest.measurement,
+        host_data: LaunchConfig::d256(evidence.config.as_ref()),
+        report_version: 3,
+    };
+    let _served = serve(platform(), facts, folder.path()).expect("served");
+    let entry = Entry::create(folder.path(), "attest");
+    entry.ask(Runtime::report_data(evidence.runtime.as_ref()).bytes());
+    let report = entry.read("outblob").into();
+    let certificates = table_certificates(&entry.read("auxblob"));
+    let certificates = certificates.into_iter().map(|(_, der)| der.into()).collect();
+    evidence.cpu = CpuEvidence::Snp { report, certificates };
+
+    let anchors = platform().anchors();
+    let measured = ReferenceImage {
+        name: "sample".to_owned(),
+        backend: Backend::Process,
+        image,
+        measurement: guest.measurement,
+    };
+    let reference = ReferenceValues { images: vec![measured], foreign_anchors: Some(anchors.digest()) };
+    let floor = SnpFloor { product: Product::Genoa, tcb: newest_tcb(Product::Genoa), guest_svn: 0, vmpl: 0 };
+    let (tee, gpu) = (TeeFloor { snp: vec![floor] }, GpuFloor { count: 0 });
+    let policy =
+        AppraisalPolicy::from_floors(Level::Lab, &[Backend::Process], &tee, &gpu, &[]).expect("policy");
+    let label = Anchors::NotVendor(anchors.digest());
+    let verifier = Verifier::new(TrustAnchors::foreign(anchors).expect("anchors"), policy, reference);
+    let collateral = platform().collateral(now).expect("collateral");
+    let result = verifier.appraise(guest.challenge(nonce, now), &evidence, &collateral, now);
+    assert_eq!(result.unwrap_or_else(|refusal| panic!("{refusal}")).anchors(), label);
+}
+
+#[test]
 fn each_write_is_counted_before_the_next_read_and_changes_the_report() {
     let (folder, _served) = served();
     let entry = Entry::create(folder.path(), "again");
@@ -168,7 +213,11 @@ fn a_guest_cannot_redirect_the_answer_to_another_file() {
     let plain = entry.0.join("auxblob");
     fs::remove_file(&plain).expect("unlink");
     fs::write(&plain, b"plain").expect("plain");
-    // The other entries are still served while this one is refused.
+    // A directory with a file in an attribute's place is refused too, and the others are served on.
+    let made = folder.path().join("report/occupied");
+    fs::create_dir(folder.path().join("occupied")).expect("mkdir");
+    fs::write(folder.path().join("occupied/inblob"), b"").expect("file");
+    fs::rename(folder.path().join("occupied"), made).expect("rename");
     let other = Entry::create(folder.path(), "honest");
     other.ask(&[2; 64]);
     assert_eq!(other.read("outblob").len(), 1184);
@@ -251,7 +300,10 @@ impl Running {
     fn guest(&self, name: &str, host_data: u8) -> PathBuf {
         let tsm_dir = self.folder.path().join(name);
         let guest = json!({ "program": SIMULATOR, "host_data": Hex([host_data; 32]), "tsm_dir": tsm_dir });
-        assert_eq!(self.request(format!("{}\n", json!({ "guest": guest })).as_bytes()), json!({ "ok": true }));
+        assert_eq!(
+            self.request(format!("{}\n", json!({ "guest": guest })).as_bytes()),
+            json!({ "ok": true })
+        );
         tsm_dir
     }
 }
@@ -321,7 +373,8 @@ fn every_output_says_not_a_vendor_root() {
     let machine = |command: &'static str| {
         let cache = env!("CARGO_TARGET_TMPDIR").to_owned();
         let fixed = ["--product", "genoa", "--seed-file"].map(str::to_owned);
-        [vec![command.to_owned()], fixed.to_vec(), vec![path("seed"), "--key-cache".to_owned(), cache]].concat()
+        [vec![command.to_owned()], fixed.to_vec(), vec![path("seed"), "--key-cache".to_owned(), cache]]
+            .concat()
     };
     let with_out = |command, name: &str| [machine(command), vec!["--out".to_owned(), path(name)]].concat();
     fs::write(path("seed"), Hex(SEED).to_string()).expect("seed");

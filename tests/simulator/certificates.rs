@@ -179,7 +179,8 @@ pub(crate) fn chip(
     ]);
     let Tcb { fmc, bootloader, tee, snp, microcode } = fields.spl;
     let plain = |oid: &[u32], value: &[u8]| extension(oid, Criticality::Not, value);
-    let spl = |arc: u32, value: u8| plain(&[1, 3, 6, 1, 4, 1, 3704, 1, 3, arc], &der::integer(u64::from(value)));
+    let spl =
+        |arc: u32, value: u8| plain(&[1, 3, 6, 1, 4, 1, 3704, 1, 3, arc], &der::integer(u64::from(value)));
     let (structure, first) = match product {
         Product::Turin => (1, spl(9, fmc)),
         Product::Milan | Product::Genoa => (0, Vec::new()),

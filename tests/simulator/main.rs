@@ -89,7 +89,9 @@ enum ProductLine {
 enum CliError {
     #[error("{path}: {source}")]
     File { path: PathBuf, source: std::io::Error },
-    #[error("{path}: expected 64 lower-case hex digits\n  make one with `tiltyard-simulator seed --out FILE`")]
+    #[error(
+        "{path}: expected 64 lower-case hex digits\n  make one with `tiltyard-simulator seed --out FILE`"
+    )]
     Seed { path: PathBuf },
     #[error("no random bytes from the system")]
     Random,
@@ -134,7 +136,8 @@ fn run(command: Command) -> Result<(), CliError> {
             print(&json!({ "anchors": anchors.digest(), "notice": NOTICE }))
         }
         Command::Collateral { machine, out } => {
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_err(|_| CliError::Clock)?;
+            let now =
+                SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_err(|_| CliError::Clock)?;
             let collateral = machine.platform()?.collateral(now.as_secs())?;
             // Lists of base64 strings always serialise.
             write_file(&out, &serde_jcs::to_vec(&collateral).unwrap_or_default(), 0o644)?;

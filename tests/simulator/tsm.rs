@@ -112,7 +112,8 @@ impl Tree {
             match self.look() {
                 Ok(Look::Stepped) => last_step = Instant::now(),
                 Ok(Look::Nothing) => {}
-                Err(error) => eprintln!("tiltyard-simulator: {}: {error}", self.root.display()),
+                // Without its root there is nobody left to serve.
+                Err(error) => return eprintln!("tiltyard-simulator: {}: {error}", self.root.display()),
             }
             let asking = last_step.elapsed() < BUSY_FOR;
             std::thread::sleep(if asking { BUSY_PAUSE } else { IDLE_PAUSE });
@@ -122,12 +123,11 @@ impl Tree {
     fn look(&mut self) -> io::Result<Look> {
         let mut look = self.refresh()?;
         for entry in &mut self.entries {
-            match entry.step(&self.platform, &self.identity) {
+            let State::Served(service) = &mut entry.state else { continue };
+            match service.step(&self.platform, &self.identity) {
                 Ok(Look::Stepped) => look = Look::Stepped,
                 Ok(Look::Nothing) => {}
-                // The guest took an attribute away: this entry is of no more use, the others are.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => eprintln!("tiltyard-simulator: entry {:?}: {error}", entry.name),
+                Err(error) => entry.refuse(&error),
             }
         }
         Ok(look)
@@ -151,7 +151,12 @@ impl Tree {
             {
                 fs::remove_dir_all(self.root.join(&oldest.name))?;
             }
-            self.entries.push_back(Entry::create(&self.root, name, inode)?);
+            let mut entry = Entry { name, inode, state: State::Refused };
+            match Service::create(&self.root, &entry.name) {
+                Ok(service) => entry.state = State::Served(service),
+                Err(error) => entry.refuse(&error),
+            }
+            self.entries.push_back(entry);
         }
         Ok(look)
     }
@@ -167,6 +172,31 @@ enum Look {
 struct Entry {
     name: OsString,
     inode: u64,
+    state: State,
+}
+
+enum State {
+    Served(Service),
+    /// Its attributes are no longer ours; the others are served on.
+    Refused,
+}
+
+impl Entry {
+    fn is(&self, name: &OsString, inode: u64) -> bool {
+        self.name == *name && self.inode == inode
+    }
+
+    fn refuse(&mut self, error: &io::Error) {
+        // A guest that removes its entry does nothing wrong.
+        if error.kind() != ErrorKind::NotFound {
+            eprintln!("tiltyard-simulator: entry {:?} is refused: {error}", self.name);
+        }
+        self.state = State::Refused;
+    }
+}
+
+/// The attributes of one entry and what was asked through them.
+struct Service {
     /// All names are resolved under this descriptor, so that a guest can't redirect them.
     folder: OwnedFd,
     inblob: File,
@@ -192,11 +222,11 @@ impl Attribute {
     }
 }
 
-impl Entry {
+impl Service {
     /// Makes the attributes; `provider` comes last, as a guest waits for it.
-    fn create(root: &Path, name: OsString, inode: u64) -> io::Result<Self> {
+    fn create(root: &Path, name: &OsString) -> io::Result<Self> {
         let directory = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let folder = nix::fcntl::open(&root.join(&name), directory, Mode::empty())?;
+        let folder = nix::fcntl::open(&root.join(name), directory, Mode::empty())?;
         mkfifoat(&folder, "inblob", private())?;
         for attribute in ANSWERS {
             mkfifoat(&folder, attribute.name(), private())?;
@@ -206,11 +236,7 @@ impl Entry {
         let mut provider = File::from(openat(&folder, ".provider", write_new, private())?);
         provider.write_all(b"sev_guest\n")?;
         renameat(&folder, ".provider", &folder, "provider")?;
-        Ok(Self { name, inode, folder, inblob, pending: Vec::new(), generation: 0, report: None })
-    }
-
-    fn is(&self, name: &OsString, inode: u64) -> bool {
-        self.name == *name && self.inode == inode
+        Ok(Self { folder, inblob, pending: Vec::new(), generation: 0, report: None })
     }
 
     /// Takes what was written and answers each reader that waits.

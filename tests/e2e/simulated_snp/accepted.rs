@@ -4,7 +4,7 @@ use tiltyard_attestation::policy::{Level, Product};
 use tiltyard_attestation::result::Anchors;
 use tiltyard_attestation::{Collateral, TrustAnchors, Verdict};
 
-use crate::bench::{Bench, findings, stranger};
+use crate::bench::{Bench, findings, report_of, stranger};
 
 const SIMULATED: [(Product, u32); 5] =
     [(Product::Milan, 2), (Product::Milan, 3), (Product::Genoa, 3), (Product::Turin, 3), (Product::Turin, 5)];
@@ -73,6 +73,42 @@ fn minted_evidence_is_the_same_each_time_and_travels_as_json() {
     let json = serde_json::to_vec(&first).expect("JSON");
     let read = serde_json::from_slice(&json).expect("read back");
     assert_eq!(findings(bench.appraise(&read)), [""; 0]);
+}
+
+/// One bit of every byte of a version 5 report, of which no public sample exists.
+#[test]
+fn no_flipped_bit_of_a_report_is_accepted() {
+    let bench = Bench::lab(Product::Turin, 5);
+    let verifier = bench.verifier();
+    let genuine = bench.evidence(|_| {});
+    for at in 0..1184 {
+        let mut evidence = genuine.clone();
+        report_of(&mut evidence)[at] ^= 1 << (at % 8);
+        let result = verifier.appraise(bench.challenge(), &evidence, &bench.collateral, bench.now);
+        assert!(result.is_err(), "byte {at:#x} bit {}", at % 8);
+    }
+}
+
+/// A second X.509 reader finds in the certificates what AMD's layout demands.
+#[test]
+fn another_parser_reads_the_certificates_alike() {
+    use x509_cert::der::Decode;
+    let hwid = "1.3.6.1.4.1.3704.1.4";
+    for (product, hwid_bytes) in [(Product::Milan, 64), (Product::Genoa, 64), (Product::Turin, 8)] {
+        let bench = Bench::lab(product, 3);
+        let read = |der: &[u8]| x509_cert::Certificate::from_der(der).expect("certificate");
+        let issued = bench.platform.certificates();
+        let (vcek, ask, ark) = (read(&issued[0]), read(&issued[1]), read(bench.platform.ark()));
+        assert_eq!(vcek.tbs_certificate().issuer(), ask.tbs_certificate().subject());
+        assert_eq!(ask.tbs_certificate().issuer(), ark.tbs_certificate().subject());
+        assert_eq!(ark.tbs_certificate().issuer(), ark.tbs_certificate().subject());
+        assert!(ark.tbs_certificate().subject().to_string().contains(&format!("CN=ARK-{product:?}")));
+        let extensions = vcek.tbs_certificate().extensions().expect("extensions");
+        let found = extensions.iter().find(|row| row.extn_id.to_string() == hwid).expect("HWID");
+        assert_eq!(found.extn_value.as_bytes(), &bench.platform.chip_id().0[..hwid_bytes]);
+        x509_cert::crl::CertificateList::<x509_cert::certificate::Rfc5280>::from_der(&bench.platform.crl())
+            .expect("list");
+    }
 }
 
 /// Guest policy of a strict charter: SMT refused, ciphertext hiding and no page swap asked.

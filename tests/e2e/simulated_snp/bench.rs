@@ -4,10 +4,13 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use tiltyard_attestation::evidence::{CpuEvidence, Evidence};
-use tiltyard_attestation::policy::{GpuFloor, Level, Platform, PlatformKind, Product, SnpFloor, Tcb, TeeFloor};
+use tiltyard_attestation::policy::{
+    GpuFloor, Level, Platform, PlatformKind, Product, SnpFloor, Tcb, TeeFloor,
+};
 use tiltyard_attestation::reference::{ReferenceImage, ReferenceValues};
 use tiltyard_attestation::{
-    AppraisalPolicy, AttestationResult, Backend, Challenge, Collateral, Hex, Refusal, Role, TrustAnchors, Verifier,
+    AppraisalPolicy, AttestationResult, Backend, Challenge, Collateral, Hex, Refusal, Role, TrustAnchors,
+    Verifier,
 };
 use tiltyard_simulator::SimulatedPlatform;
 use tiltyard_simulator::certificates::CertificateFields;
@@ -182,7 +185,13 @@ pub(crate) fn report_of(evidence: &mut Evidence) -> &mut Vec<u8> {
 
 /// An allow-list row.
 pub(crate) fn enrolled(id: Hex<64>) -> Platform {
-    Platform { kind: PlatformKind::ChipId, id, custody: "rack 1".to_owned(), enrolled_at: 0, revoked_at: None }
+    Platform {
+        kind: PlatformKind::ChipId,
+        id,
+        custody: "rack 1".to_owned(),
+        enrolled_at: 0,
+        revoked_at: None,
+    }
 }
 
 fn floor(product: Product) -> SnpFloor {

@@ -142,10 +142,12 @@ fn snp_08_unknown_revocation_above_lab() {
 
 #[test]
 fn col_03_list_older_than_the_level_allows() {
-    let list = |age_days: u64| listed(|fields| fields.crl.this_update = NOW - age_days * DAY_S - 1).collateral;
+    let list =
+        |age_days: u64| listed(|fields| fields.crl.this_update = NOW - age_days * DAY_S - 1).collateral;
     let lab = |age_days| Bench::lab(Product::Genoa, 3).with(|bench| bench.collateral = list(age_days));
     assert!(lab(364).findings(|_| {}).is_empty());
     assert_eq!(lab(365).findings(|_| {}), ["COL-03 CollateralStale"]);
-    let standard = Bench::above_lab(Level::Standard, Product::Genoa, 3).with(|bench| bench.collateral = list(30));
+    let standard =
+        Bench::above_lab(Level::Standard, Product::Genoa, 3).with(|bench| bench.collateral = list(30));
     assert_eq!(standard.findings(|_| {}), ["POL-02 AnchorsNotVendor", "COL-03 CollateralStale"]);
 }

@@ -91,7 +91,8 @@ fn snp_13_versions_under_the_floor() {
     assert_eq!(lab().findings(|draft| draft.report.launch_tcb.microcode = 0), ["SNP-13 TcbTooOld"]);
     let bench = lab().with(|bench| bench.floors.iter_mut().for_each(|row| row.tcb.snp = 25));
     assert_eq!(bench.findings(|_| {}), ["SNP-13 TcbTooOld"]);
-    let turin = Bench::lab(Product::Turin, 5).with(|bench| bench.floors.iter_mut().for_each(|row| row.tcb.fmc = 2));
+    let turin =
+        Bench::lab(Product::Turin, 5).with(|bench| bench.floors.iter_mut().for_each(|row| row.tcb.fmc = 2));
     assert_eq!(turin.findings(|_| {}), ["SNP-13 TcbTooOld"]);
 }
 
@@ -190,8 +191,7 @@ fn snp_22_measurement_of_another_program() {
 fn snp_22_measurement_of_another_image_or_backend() {
     let image = lab().with(|bench| bench.reference.images[0].image = Hex([1; 32]));
     assert_eq!(image.findings(|_| {}), ["SNP-22 MeasurementMismatch"]);
-    let backend =
-        lab().with(|bench| bench.reference.images[0].backend = tiltyard_attestation::Backend::Snp);
+    let backend = lab().with(|bench| bench.reference.images[0].backend = tiltyard_attestation::Backend::Snp);
     assert_eq!(backend.findings(|_| {}), ["SNP-22 MeasurementMismatch"]);
 }
 
