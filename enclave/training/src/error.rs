@@ -15,7 +15,9 @@ pub enum ModelError {
         got: String,
     },
     /// A size is over the loader's limit.
-    #[error("GGUF: {what} is {got}, over the limit of {limit}\nuse a base model within the limits of TRAINING 7")]
+    #[error(
+        "GGUF: {what} is {got}, over the limit of {limit}\nuse a base model within the limits of TRAINING 7"
+    )]
     Limit {
         /// The bounded quantity.
         what: &'static str,
@@ -33,7 +35,9 @@ pub enum ModelError {
         got: String,
     },
     /// A tensor or metadata key is absent, doubled or of the wrong shape.
-    #[error("model: {field}: expected {expected}, got {got}\nthe file isn't a complete model of its architecture")]
+    #[error(
+        "model: {field}: expected {expected}, got {got}\nthe file isn't a complete model of its architecture"
+    )]
     Inconsistent {
         /// The tensor or metadata key.
         field: String,
@@ -80,7 +84,9 @@ fn lines(errors: &[RecipeError]) -> String {
 #[non_exhaustive]
 pub enum ItemError {
     /// The row isn't one JSON object with exactly the fields of its kind.
-    #[error("row: expected an object with the texts instruction and output, and optionally input and system\nmap the data set's columns to these names when sealing")]
+    #[error(
+        "row: expected an object with the texts instruction and output, and optionally input and system\nmap the data set's columns to these names when sealing"
+    )]
     Fields,
     /// The row is over the limit.
     #[error("row: expected at most {limit} bytes, got {got}\nsplit or leave out the row when sealing")]
@@ -128,19 +134,25 @@ pub enum GradientCheck {
         variable: String,
     },
     /// A gradient isn't finite.
-    #[error("gradient check: the gradient of {variable} isn't finite\nlower optimiser.lr or check the base model")]
+    #[error(
+        "gradient check: the gradient of {variable} isn't finite\nlower optimiser.lr or check the base model"
+    )]
     NotFinite {
         /// The variable.
         variable: String,
     },
     /// A gradient is zero everywhere.
-    #[error("gradient check: the gradient of {variable} is zero\na detached operation cut the graph: report it")]
+    #[error(
+        "gradient check: the gradient of {variable} is zero\na detached operation cut the graph: report it"
+    )]
     Zero {
         /// The variable.
         variable: String,
     },
     /// A gradient exists for something that isn't trained.
-    #[error("gradient check: {got} gradients for {expected} trainable variables\na frozen tensor was made trainable: report it")]
+    #[error(
+        "gradient check: {got} gradients for {expected} trainable variables\na frozen tensor was made trainable: report it"
+    )]
     Unexpected {
         /// Trainable variables.
         expected: usize,
@@ -148,7 +160,9 @@ pub enum GradientCheck {
         got: usize,
     },
     /// The gradient along a direction isn't the slope of the loss there.
-    #[error("gradient check: slope of the loss {expected}, gradient {got}\nan operation's backward is wrong: report it")]
+    #[error(
+        "gradient check: slope of the loss {expected}, gradient {got}\nan operation's backward is wrong: report it"
+    )]
     Mismatch {
         /// (L(p+hd) - L(p-hd)) / 2h.
         expected: f64,
@@ -162,7 +176,9 @@ pub enum GradientCheck {
 #[non_exhaustive]
 pub enum TrainError {
     /// No item has a label to learn from.
-    #[error("no item has a label left (items {items}, dropped {dropped})\ncheck data.max_len and that the outputs aren't empty")]
+    #[error(
+        "no item has a label left (items {items}, dropped {dropped})\ncheck data.max_len and that the outputs aren't empty"
+    )]
     NoLabels {
         /// Items given.
         items: usize,
@@ -202,7 +218,9 @@ pub enum TrainError {
 #[non_exhaustive]
 pub enum ArtefactError {
     /// The blob or the safetensors file isn't well formed.
-    #[error("artefact: expected {expected}, got {got}\nonly safetensors adapters made by a trainer guest are read")]
+    #[error(
+        "artefact: expected {expected}, got {got}\nonly safetensors adapters made by a trainer guest are read"
+    )]
     Malformed {
         /// What the format requires.
         expected: String,
@@ -218,7 +236,9 @@ pub enum ArtefactError {
         got: u64,
     },
     /// The adapter's configuration was refused.
-    #[error("adapter_config.json: {field}: expected {expected}, got {got}\nuse a plain LoRA or rsLoRA adapter")]
+    #[error(
+        "adapter_config.json: {field}: expected {expected}, got {got}\nuse a plain LoRA or rsLoRA adapter"
+    )]
     Config {
         /// The field.
         field: String,
@@ -228,7 +248,9 @@ pub enum ArtefactError {
         got: String,
     },
     /// A tensor is absent, extra, or of another shape or type than the base needs.
-    #[error("artefact: tensor {tensor}: expected {expected}, got {got}\nthe adapter doesn't fit the base model")]
+    #[error(
+        "artefact: tensor {tensor}: expected {expected}, got {got}\nthe adapter doesn't fit the base model"
+    )]
     Tensor {
         /// The tensor's name, cut to 128 characters.
         tensor: String,
@@ -238,13 +260,17 @@ pub enum ArtefactError {
         got: String,
     },
     /// A weight isn't finite.
-    #[error("artefact: tensor {tensor} holds a value that isn't finite\ntrain again with a lower optimiser.lr")]
+    #[error(
+        "artefact: tensor {tensor} holds a value that isn't finite\ntrain again with a lower optimiser.lr"
+    )]
     NotFinite {
         /// The tensor's name.
         tensor: String,
     },
     /// No weight differs from the base by a relative Frobenius norm of 1e-6.
-    #[error("artefact: not fine-tuned: every weight equals the base's to 1e-6\ntrain for at least one step with optimiser.lr above zero")]
+    #[error(
+        "artefact: not fine-tuned: every weight equals the base's to 1e-6\ntrain for at least one step with optimiser.lr above zero"
+    )]
     NotFineTuned,
 }
 
@@ -253,7 +279,9 @@ pub enum ArtefactError {
 #[non_exhaustive]
 pub enum EvaluateError {
     /// The sequence length is out of the model's range.
-    #[error("evaluation: max_len: expected 16 to {limit}, got {got}\nuse a length that the base model supports")]
+    #[error(
+        "evaluation: max_len: expected 16 to {limit}, got {got}\nuse a length that the base model supports"
+    )]
     MaxLen {
         /// The model's context.
         limit: usize,

@@ -7,7 +7,8 @@ pub trait Clock {
 }
 
 /// One thing that happened in a run. Micro is 1e-6, nano is 1e-9.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
     /// The items are tokenised and the plan is made.

@@ -4,13 +4,29 @@
 //! Bytes come in and bytes go out: no network, no keys, no clock, no ambient randomness. Equal inputs give
 //! equal bytes at any number of threads.
 
+mod adapter;
+mod data;
 mod error;
+mod evaluate;
 mod event;
-mod stub;
+mod gemm;
+mod model;
+mod ops;
+mod recipe;
+mod rng;
+mod run;
+mod simd;
+mod tokenize;
+mod weights;
 
+pub use adapter::{Adapter, Artefact};
+pub use data::Item;
 pub use error::{
     ArtefactError, EvaluateError, GradientCheck, ItemError, ModelError, OpError, RecipeError, RecipeErrors,
     TrainError,
 };
+pub use evaluate::{ItemValue, evaluate};
 pub use event::{Clock, Event, Stop};
-pub use stub::{Adapter, Artefact, BaseModel, Item, ItemValue, Recipe, TrainJob, Trained, evaluate, train};
+pub use model::BaseModel;
+pub use recipe::Recipe;
+pub use run::{TrainJob, Trained, gradient_self_check, train};

@@ -1,0 +1,117 @@
+//! The trained matrices of a run.
+
+use crate::adapter::{Artefact, SITES, Saved, Structure, safetensors, write_config};
+use crate::model::DecoderConfig;
+use crate::model::decoder::{Lora, LoraLayer, LoraTensors};
+use crate::ops::tensor;
+use crate::rng::{Stream, hex};
+use candle_core::{Result, Tensor, Var};
+use std::collections::BTreeMap;
+
+/// One variable: A or B of all adapted maps of one site.
+pub(crate) struct Variable {
+    pub(crate) name: String,
+    pub(crate) var: Var,
+    /// The variable's values; the tensor is set from them after each step.
+    pub(crate) values: Vec<f32>,
+    rows: usize,
+    columns: usize,
+}
+
+impl Variable {
+    fn new(name: String, values: Vec<f32>, rows: usize, columns: usize) -> Result<Self> {
+        let var = Var::from_tensor(&tensor(values.clone(), (rows, columns))?)?;
+        Ok(Self { name, var, values, rows, columns })
+    }
+
+    /// Sets the tensor to `values`.
+    pub(crate) fn publish(&self) -> Result<()> {
+        self.var.set(&tensor(self.values.clone(), (self.rows, self.columns))?)
+    }
+}
+
+/// All variables, A before B, site by site, block by block.
+pub(crate) struct Variables {
+    pub(crate) all: Vec<Variable>,
+    structure: Structure,
+    config: DecoderConfig,
+}
+
+impl Variables {
+    /// A is uniform in +-1/sqrt(in) (Kaiming with a = sqrt 5), B is zero; each map has its own stream.
+    pub(crate) fn new(structure: Structure, config: DecoderConfig, seed: &[u8; 32]) -> Result<Self> {
+        let mut all = Vec::new();
+        for layer in structure.first..=structure.last {
+            for site in 0..SITES.len() {
+                let modules = structure.site(&config, layer, site);
+                let Some(first) = modules.first() else { continue };
+                let bound = (1.0 / libm::sqrt(first.inner as f64)) as f32;
+                let mut a = Vec::new();
+                for module in &modules {
+                    let mut stream = Stream::variable(seed, "lora-init", &module.name());
+                    let count = structure.rank * module.inner;
+                    a.extend((0..count).map(|_| stream.uniform().mul_add(2.0 * bound, -bound)));
+                }
+                let out: usize = modules.iter().map(|m| m.out).sum();
+                let rows = modules.len() * structure.rank;
+                let name = |m: &str| format!("{}.{site}.{m}", first.layer);
+                all.push(Variable::new(name("A"), a, rows, first.inner)?);
+                all.push(Variable::new(name("B"), vec![0.0; out * structure.rank], out, structure.rank)?);
+            }
+        }
+        Ok(Self { all, structure, config })
+    }
+
+    pub(crate) fn structure(&self) -> &Structure {
+        &self.structure
+    }
+
+    /// The tensors as the decoder takes them; they share storage with the variables.
+    pub(crate) fn lora(&self) -> Lora {
+        let mut rest = self.all.chunks_exact(2);
+        let mut layers = Vec::new();
+        for layer in self.structure.first..=self.structure.last {
+            let mut next = |site: usize| {
+                if self.structure.site(&self.config, layer, site).is_empty() {
+                    return None;
+                }
+                let [a, b] = rest.next()? else { return None };
+                let take = |v: &Variable| -> Tensor { v.var.as_tensor().clone() };
+                Some(LoraTensors { a: take(a), b: take(b), ranks: self.structure.ranks(site) })
+            };
+            layers.push(LoraLayer { qkv: next(0), o: next(1), gate_up: next(2), down: next(3) });
+        }
+        Lora { first: self.structure.first, layers }
+    }
+
+    /// The artefact of some values of the variables, packed matrices split.
+    pub(crate) fn artefact(&self, values: &[Vec<f32>], step_chain: &[u8; 32]) -> Artefact {
+        let rank = self.structure.rank;
+        let mut saved = Vec::new();
+        let mut rest = values.chunks_exact(2);
+        for layer in self.structure.first..=self.structure.last {
+            for site in 0..SITES.len() {
+                let modules = self.structure.site(&self.config, layer, site);
+                if modules.is_empty() {
+                    continue;
+                }
+                let Some([a, b]) = rest.next() else { continue };
+                let (mut a, mut b) = (&a[..], &b[..]);
+                for module in modules {
+                    let [key_a, key_b] = module.keys();
+                    let (own_a, tail_a) = a.split_at(rank * module.inner);
+                    let (own_b, tail_b) = b.split_at(rank * module.out);
+                    (a, b) = (tail_a, tail_b);
+                    saved.push(Saved { name: key_a, shape: [rank, module.inner], values: own_a.to_vec() });
+                    saved.push(Saved { name: key_b, shape: [module.out, rank], values: own_b.to_vec() });
+                }
+            }
+        }
+        let metadata = BTreeMap::from([
+            ("class", "portable".to_owned()),
+            ("format", "pt".to_owned()),
+            ("step_chain", hex(step_chain)),
+        ]);
+        Artefact { config: write_config(&self.structure), weights: safetensors(saved, &metadata) }
+    }
+}
