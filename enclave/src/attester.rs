@@ -1,0 +1,153 @@
+//! The keys of this boot, and evidence that binds them.
+
+use rcgen::PublicKeyData as _;
+use ring::rand::{SecureRandom, SystemRandom};
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
+use tiltyard_attestation::binding::{HpkePublicKey, KEM_XWING, PresentedKeys, Profile, Runtime};
+use tiltyard_attestation::evidence::{CpuEvidence, Evidence};
+use tiltyard_attestation::{Base64Bytes, Hex, LaunchConfig};
+use tiltyard_provisioning::hpke::HpkeSecret;
+use zeroize::Zeroizing;
+
+use crate::error::GuestError;
+use crate::tsm::{self, Tsm};
+
+/// Keys made at boot and never written: they die with this guest.
+pub(crate) struct Attester {
+    tsm: Tsm,
+    config: LaunchConfig,
+    config_bytes: Vec<u8>,
+    signing: Ed25519KeyPair,
+    hpke: HpkeSecret,
+    tls_key: Zeroizing<Vec<u8>>,
+    tls_certificate: Vec<u8>,
+    presented: PresentedKeys,
+    tee_pubkey: Hex<65>,
+    boot: Hex<32>,
+}
+
+impl Attester {
+    /// Makes the keys, and checks that this guest's own report names `config_bytes`.
+    pub(crate) fn boot(tsm: Tsm, config_bytes: Vec<u8>) -> Result<Self, GuestError> {
+        let config = LaunchConfig::from_bytes(&config_bytes).map_err(|error| GuestError::BootDocument {
+            what: "launch configuration",
+            why: error.to_string(),
+        })?;
+        let rng = SystemRandom::new();
+        let probe = tsm.collect(&entry_name(&rng)?, &Hex(random(&rng)?))?;
+        let expected =
+            tsm::host_data(&probe.report).ok_or(tsm::CollectError::Length { got: probe.report.len() })?;
+        let got = LaunchConfig::d256(&config_bytes);
+        if expected != got {
+            return Err(GuestError::ConfigMismatch { expected, got });
+        }
+
+        let seed = Zeroizing::new(random::<32>(&rng)?);
+        let signing =
+            Ed25519KeyPair::from_seed_unchecked(&*seed).map_err(|_| GuestError::Crypto("signing key"))?;
+        let hpke = HpkeSecret::generate(KEM_XWING, &rng).map_err(|_| GuestError::Crypto("HPKE key"))?;
+        let tls = rcgen::KeyPair::generate().map_err(|_| GuestError::Crypto("TLS key"))?;
+        let certificate = rcgen::CertificateParams::new(vec!["referee.tiltyard".to_owned()])
+            .and_then(|params| params.self_signed(&tls))
+            .map_err(|_| GuestError::Crypto("TLS certificate"))?;
+        let presented = PresentedKeys {
+            tls_spki: tls.subject_public_key_info().into(),
+            hpke: hpke.public(),
+            signing: ed25519_public(&signing),
+        };
+        Ok(Self {
+            tsm,
+            config,
+            config_bytes,
+            signing,
+            hpke,
+            tls_key: Zeroizing::new(tls.serialize_der()),
+            tls_certificate: certificate.der().to_vec(),
+            presented,
+            tee_pubkey: tee_key(&rng)?,
+            boot: Hex::sha256(&random::<32>(&rng)?),
+        })
+    }
+
+    pub(crate) fn config(&self) -> &LaunchConfig {
+        &self.config
+    }
+
+    pub(crate) fn signing(&self) -> &Ed25519KeyPair {
+        &self.signing
+    }
+
+    pub(crate) fn hpke(&self) -> &HpkeSecret {
+        &self.hpke
+    }
+
+    pub(crate) fn hpke_public(&self) -> HpkePublicKey {
+        self.presented.hpke.clone()
+    }
+
+    pub(crate) fn keys(&self) -> &PresentedKeys {
+        &self.presented
+    }
+
+    /// PKCS#8 key and DER certificate of the attested API.
+    pub(crate) fn tls(&self) -> (&[u8], &[u8]) {
+        (&self.tls_key, &self.tls_certificate)
+    }
+
+    /// Fresh evidence over the verifier's nonce and, where there is one, the channel's exporter.
+    pub(crate) fn evidence(&self, nonce: Hex<32>, channel: Option<Hex<32>>) -> Result<Evidence, GuestError> {
+        let runtime = Runtime {
+            nonce,
+            tee_pubkey: self.tee_pubkey,
+            additional_evidence: Vec::new(),
+            profile: Profile {
+                charter: self.config.charter,
+                role: self.config.role,
+                order: self.config.order,
+                lease: self.config.lease,
+                keys: self.presented.digests(),
+                channel,
+                boot: self.boot,
+            },
+        }
+        .to_bytes();
+        let collected =
+            self.tsm.collect(&entry_name(&SystemRandom::new())?, &Runtime::report_data(&runtime))?;
+        Ok(Evidence {
+            runtime: runtime.into(),
+            config: self.config_bytes.clone().into(),
+            keys: self.presented.clone(),
+            cpu: CpuEvidence::Snp {
+                report: collected.report.into(),
+                certificates: collected.certificates.into_iter().map(Base64Bytes).collect(),
+            },
+            devices: Vec::new(),
+        })
+    }
+}
+
+/// `N` random bytes of the guest's kernel.
+pub(crate) fn random<const N: usize>(rng: &dyn SecureRandom) -> Result<[u8; N], GuestError> {
+    let mut bytes = [0; N];
+    rng.fill(&mut bytes).map_err(|_| GuestError::Crypto("random bytes"))?;
+    Ok(bytes)
+}
+
+pub(crate) fn ed25519_public(pair: &Ed25519KeyPair) -> Hex<32> {
+    let mut public = [0; 32];
+    public.copy_from_slice(pair.public_key().as_ref());
+    Hex(public)
+}
+
+fn entry_name(rng: &dyn SecureRandom) -> Result<String, GuestError> {
+    Ok(format!("tiltyard-{}", Hex(random::<8>(rng)?)))
+}
+
+/// The P-256 key of the runtime data; our own protocol does not use its private half.
+fn tee_key(rng: &SystemRandom) -> Result<Hex<65>, GuestError> {
+    let failed = || GuestError::Crypto("P-256 key");
+    let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, rng).map_err(|_| failed())?;
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_ref(), rng)
+        .map_err(|_| failed())?;
+    Hex::from_slice(pair.public_key().as_ref()).ok_or_else(failed)
+}
