@@ -19,12 +19,36 @@ pub enum Outcome {
 /// One claim with its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Claim {
-    /// Stable id of the claim's kind.
+    /// Stable id of the claim's kind; never renumbered or reused.
     pub id: &'static str,
-    /// What it is about: a lease, an order, or the bundle itself.
+    /// What it is about: a lease, an order, a leaf, or the bundle itself.
     pub subject: String,
     pub title: String,
+    #[serde(flatten)]
     pub outcome: Outcome,
+}
+
+impl Outcome {
+    pub fn is_pass(&self) -> bool {
+        matches!(self, Self::Pass { .. })
+    }
+
+    pub fn is_fail(&self) -> bool {
+        matches!(self, Self::Fail { .. })
+    }
+
+    pub fn is_not_shown(&self) -> bool {
+        matches!(self, Self::NotShown { .. })
+    }
+
+    /// As it is printed.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Pass { .. } => "PASS",
+            Self::Fail { .. } => "FAIL",
+            Self::NotShown { .. } => "NOT SHOWN",
+        }
+    }
 }
 
 /// Claims in the order in which they were checked.
@@ -48,11 +72,17 @@ impl Claims {
         self.push(id, subject, title, outcome);
     }
 
-    pub(crate) fn not_shown(&mut self, id: &'static str, subject: impl Display, title: &str, why: impl Display) {
+    pub(crate) fn not_shown(
+        &mut self,
+        id: &'static str,
+        subject: impl Display,
+        title: &str,
+        why: impl Display,
+    ) {
         self.push(id, subject, title, Outcome::NotShown { why: why.to_string() });
     }
 
-    /// PASS by `by` when equal, else FAIL with both.
+    /// PASS by the value itself when equal, else FAIL with both.
     pub(crate) fn equal<T: PartialEq + Display>(
         &mut self,
         id: &'static str,
@@ -89,7 +119,48 @@ impl Claims {
         }
     }
 
+    /// PASS by `by` without differences, else one FAIL for each.
+    pub(crate) fn without(
+        &mut self,
+        id: &'static str,
+        subject: impl Display,
+        title: &str,
+        by: impl Display,
+        differences: Vec<Difference>,
+    ) {
+        if differences.is_empty() {
+            self.pass(id, subject, title, by);
+            return;
+        }
+        for Difference { field, expected, found } in differences {
+            let (expected, found) = (format!("{field}: {expected}"), format!("{field}: {found}"));
+            self.fail(id, &subject, title, expected, found);
+        }
+    }
+
     fn push(&mut self, id: &'static str, subject: impl Display, title: &str, outcome: Outcome) {
         self.0.push(Claim { id, subject: subject.to_string(), title: title.to_owned(), outcome });
+    }
+}
+
+/// Two documents that should agree on a field, and don't.
+#[derive(Debug)]
+pub(crate) struct Difference {
+    field: &'static str,
+    expected: String,
+    found: String,
+}
+
+/// Collects differences field by field.
+#[derive(Debug, Default)]
+pub(crate) struct Compared(pub(crate) Vec<Difference>);
+
+impl Compared {
+    pub(crate) fn field<T: PartialEq + std::fmt::Debug>(mut self, field: &'static str, expected: T, found: T) -> Self {
+        if expected != found {
+            let (expected, found) = (format!("{expected:?}"), format!("{found:?}"));
+            self.0.push(Difference { field, expected, found });
+        }
+        self
     }
 }

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use tiltyard_attestation::Hex;
 use tiltyard_provisioning::bundle::{Bundle, INDEX};
 use tiltyard_provisioning::channel::RollEntry;
+use tiltyard_provisioning::json;
 use tiltyard_provisioning::order::Order;
 use tiltyard_provisioning::record::{AttestedGuest, Record, members};
 use tiltyard_provisioning::statement::Signed;
@@ -17,7 +18,7 @@ pub(crate) struct Documents {
     pub(crate) charter: Option<Vec<u8>>,
     pub(crate) rulebook: Option<Vec<u8>>,
     pub(crate) anchors: Option<Vec<u8>>,
-    pub(crate) roll: Vec<RollEntry>,
+    pub(crate) roll: BTreeMap<String, RollEntry>,
     pub(crate) guests: BTreeMap<String, AttestedGuest>,
     pub(crate) orders: BTreeMap<Hex<32>, Signed<Order>>,
     pub(crate) results: BTreeMap<Hex<32>, Vec<u8>>,
@@ -28,12 +29,12 @@ pub(crate) struct Documents {
 }
 
 impl Documents {
-    pub(crate) fn read(bundle: &Bundle, claims: &mut Claims) -> Self {
+    pub(crate) fn of(bundle: &Bundle, claims: &mut Claims) -> Self {
         let mut documents = Self {
             charter: owned(bundle, members::CHARTER),
             rulebook: owned(bundle, members::RULEBOOK),
             anchors: owned(bundle, members::ANCHORS),
-            roll: Vec::new(),
+            roll: BTreeMap::new(),
             guests: BTreeMap::new(),
             orders: BTreeMap::new(),
             results: BTreeMap::new(),
@@ -67,14 +68,16 @@ impl Documents {
     fn place(&mut self, name: &str, bytes: &[u8]) -> Option<()> {
         match name {
             INDEX | members::CHARTER | members::RULEBOOK | members::ANCHORS | members::CHECKPOINT => {}
-            members::RECORD => self.record = Some(json(bytes)?),
+            members::RECORD => self.record = Some(read(bytes)?),
             _ => match name.split('/').collect::<Vec<_>>().as_slice() {
-                ["roll", _] => self.roll.push(json(bytes)?),
+                ["roll", file] => {
+                    self.roll.insert(file.strip_suffix(".json")?.to_owned(), read(bytes)?);
+                }
                 ["guests", file] => {
-                    self.guests.insert(file.strip_suffix(".json")?.to_owned(), json(bytes)?);
+                    self.guests.insert(file.strip_suffix(".json")?.to_owned(), read(bytes)?);
                 }
                 ["orders", file] => {
-                    self.orders.insert(file.strip_suffix(".json")?.parse().ok()?, json(bytes)?);
+                    self.orders.insert(file.strip_suffix(".json")?.parse().ok()?, read(bytes)?);
                 }
                 ["results", file] => {
                     self.results.insert(file.strip_suffix(".json")?.parse().ok()?, bytes.to_vec());
@@ -93,8 +96,9 @@ impl Documents {
     }
 }
 
-pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    serde_json::from_slice(bytes).ok()
+/// A document of ours; its size is bounded by the bundle's.
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    json::read(bytes, bytes.len()).ok()
 }
 
 fn owned(bundle: &Bundle, name: &str) -> Option<Vec<u8>> {

@@ -11,12 +11,11 @@ use crate::minted::{self, Guest, NOW, Setup};
 /// when `TILTYARD_FLIPS` is `all`, as before a release.
 fn sampled_flips(bytes: &[u8]) -> impl Iterator<Item = (String, Vec<u8>)> {
     let all = std::env::var("TILTYARD_FLIPS").is_ok_and(|value| value == "all");
-    (0..bytes.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))).filter_map(move |(at, bit)| {
-        (all || bit == at % 8).then(|| {
-            let mut bent = bytes.to_vec();
-            bent[at] ^= 1 << bit;
-            (format!("bit {bit} of byte {at:#x}"), bent)
-        })
+    let places = (0..bytes.len()).flat_map(|at| (0..8).map(move |bit| (at, bit)));
+    places.filter(move |&(at, bit)| all || bit == at % 8).map(move |(at, bit)| {
+        let mut bent = bytes.to_vec();
+        bent[at] ^= 1 << bit;
+        (format!("bit {bit} of byte {at:#x}"), bent)
     })
 }
 
