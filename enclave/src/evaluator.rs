@@ -159,8 +159,8 @@ fn check(
         OutputKind::Artefact,
         &guest.charter.tenant,
         &artefact.train_order,
-        &artefact.object,
         dek,
+        &artefact.object,
         &sealed,
     );
     let Ok(bytes) = opened else { return Ok((None, Err(Status::ArtefactRefused))) };
