@@ -337,3 +337,17 @@ fn no_key(what: &'static str) -> BrokerError {
 fn damaged() -> BrokerError {
     crate::StoreError::Damaged { what: "a key of this home" }.into()
 }
+
+#[cfg(test)]
+impl Unlocked {
+    /// A broker's home without a key file: the passphrase's derivation is slow on purpose.
+    pub(crate) fn for_tests(dir: &Path, role: BrokerOwner) -> Self {
+        let rng = SystemRandom::new();
+        let kek = Kek::generate(&rng).unwrap();
+        let mut store = Store::create(&dir.join(STORE_FILE)).unwrap();
+        let identity = store
+            .write(|connection| Maker { connection, kek: &kek, rng: &rng }.broker(role))
+            .unwrap();
+        Self { store, identity: Identity::Broker(identity), kek }
+    }
+}

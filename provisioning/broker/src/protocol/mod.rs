@@ -17,7 +17,7 @@ use tiltyard_attestation::binding::HpkePublicKey;
 use tiltyard_attestation::policy::Level;
 use tiltyard_attestation::result::Anchors;
 use tiltyard_attestation::{
-    AppraisalPolicy, Collateral, ForeignAnchors, Hex, Role, TrustAnchors, Verifier,
+    Collateral, ForeignAnchors, Hex, Role, TrustAnchors, Verifier,
 };
 use tiltyard_provisioning::charter::{BrokerOwner, OpenCharter};
 use tiltyard_provisioning::dek::Kek;
@@ -97,15 +97,7 @@ impl Core {
         is_named(&charter, &identity)?;
         let trust = trust_anchors(&charter, setup.anchors)?;
         let anchors = trust.label();
-        let policy = AppraisalPolicy::from_floors(
-            charter.level,
-            &charter.backends,
-            &charter.tee_floor,
-            &charter.gpu_floor,
-            &charter.platforms,
-        )
-        .map_err(|error| BrokerError::refused("PolicyDeny", error))?;
-        let verifier = Verifier::new(trust, policy, charter.reference_values.clone());
+        let verifier = Verifier::new(trust, charter.policy().clone(), charter.reference_values.clone());
         let keys = Keys {
             answer: home.ed25519(Secret::Answer)?,
             hpke: home.hpke()?,
