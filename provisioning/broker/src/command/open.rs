@@ -13,6 +13,7 @@ use tiltyard_provisioning::output::{OUTPUT_MAX_BYTES, OutputKind, open_output};
 use super::unlock;
 use crate::cli::{Facts, OpenArgs, OutputForm};
 use crate::file::make_folder;
+use crate::identity::Unlocked;
 use crate::store::{self, deks};
 use crate::{BrokerError, StoreError, read_limited, write_private};
 
@@ -27,6 +28,11 @@ struct Opened {
 pub(super) fn open(args: &OpenArgs, form: OutputForm) -> Result<(), BrokerError> {
     let home = unlock(&args.home)?;
     home.broker("open")?;
+    open_object(&home, args)?.print(form);
+    Ok(())
+}
+
+fn open_object(home: &Unlocked, args: &OpenArgs) -> Result<Opened, BrokerError> {
     let (kind, name) = match args.key_id {
         KeyId::Log(_) => (OutputKind::Log, "log"),
         // The command line lets artefact and log through only.
@@ -59,12 +65,72 @@ pub(super) fn open(args: &OpenArgs, form: OutputForm) -> Result<(), BrokerError>
     let file = args.out.join(name);
     write_private(&file, &plaintext)?;
     let (sha256, len_bytes) = (Hex::sha256(&plaintext), plaintext.len() as u64);
-    Opened { key_id: args.key_id.clone(), file, sha256, len_bytes }.print(form);
-    Ok(())
+    Ok(Opened { key_id: args.key_id.clone(), file, sha256, len_bytes })
 }
 
 impl Facts for Opened {
     fn lines(&self) -> Vec<String> {
         vec![format!("opened {}: {} ({} bytes)", self.key_id, self.file.display(), self.len_bytes)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use ring::rand::SystemRandom;
+    use tiltyard_provisioning::charter::BrokerOwner;
+    use tiltyard_provisioning::output::seal_output;
+
+    use super::*;
+    use crate::PassphraseSource;
+    use crate::cli::HomeArgs;
+    use crate::store::deks::Wrapped;
+
+    /// A home that served tenant `acme` and holds the key of one artefact and its log, as deposits left them.
+    fn home(dir: &std::path::Path, order: &Hex<32>, dek: &Dek) -> Unlocked {
+        let mut home = Unlocked::for_tests(dir, BrokerOwner::Owner);
+        let kek_id = home.kek.id();
+        for key_id in [KeyId::Artefact(*order), KeyId::Log(*order)] {
+            let aad = WrapAad { key_id: key_id.to_string(), kek_id, version: 1, kind: WrapKind::Dek };
+            let bytes = home.kek.wrap(dek.expose(), &aad, &SystemRandom::new()).unwrap();
+            let add = |c: &rusqlite::Connection| deks::add(c, &key_id, &Wrapped { version: 1, bytes }, None, 0);
+            home.store.write::<_, StoreError>(add).unwrap();
+        }
+        home.store.write::<_, StoreError>(|c| store::set_fact(c, store::TENANT, b"acme")).unwrap();
+        home
+    }
+
+    #[test]
+    fn an_artefact_opens_under_its_own_order_name_and_kind_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let rng = SystemRandom::new();
+        let (order, dek) = (Hex([3; 32]), Dek::generate(&rng).unwrap());
+        let home = home(folder.path(), &order, &dek);
+        let (object, bytes) =
+            seal_output(OutputKind::Artefact, "acme", &order, &dek, b"weights", &rng).unwrap();
+        let path = folder.path().join("object");
+        fs::write(&path, &bytes).unwrap();
+        let args = |key_id, name| OpenArgs {
+            home: HomeArgs { dir: folder.path().into(), passphrase: PassphraseSource::Descriptor(0) },
+            key_id,
+            object: path.clone(),
+            name,
+            order,
+            out: folder.path().join("out"),
+        };
+        let code = |args: &OpenArgs| open_object(&home, args).err().map(|error| error.code().to_owned());
+        let refused = Some("E_COMMITMENT".to_owned());
+        assert_eq!(code(&args(KeyId::Artefact(order), Hex([0; 16]))), refused, "another name");
+        assert_eq!(code(&args(KeyId::Log(order), object.name)), refused, "an artefact as a log");
+        let unknown = args(KeyId::Artefact(Hex([4; 32])), object.name);
+        assert_eq!(code(&unknown).as_deref(), Some("ResourceNotFound"));
+        assert!(!folder.path().join("out").exists());
+
+        let good = args(KeyId::Artefact(order), object.name);
+        let opened = open_object(&home, &good).unwrap();
+        assert_eq!(fs::read(&opened.file).unwrap(), b"weights");
+        fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+        assert_eq!(code(&good).as_deref(), Some("E_CHUNK_AUTH"));
     }
 }
