@@ -5,6 +5,7 @@ use crate::data::{Encoded, Item, LossOn, encode, pack};
 use crate::model::decoder::Lora;
 use crate::model::{BaseModel, Model};
 use crate::ops::{ce, with_values};
+use crate::tape::Tape;
 use crate::{EvaluateError, OpError};
 
 /// Rows that are computed together; a row's bits don't depend on it.
@@ -87,10 +88,11 @@ fn batch_losses(
 ) -> Result<Vec<(f64, usize)>, OpError> {
     let documents: Vec<&Encoded> = batch.iter().filter_map(|i| encoded[*i].as_ref()).collect();
     let packed = pack(&model.config, &documents);
+    let tape = &mut Tape::default();
     let hidden = model.embed(&packed.batch.tokens)?;
-    let hidden = model.blocks(hidden, &packed.batch, lora, 0..model.layers.len())?;
-    let top = model.top(&hidden, &packed.rows)?;
-    let losses = with_values("hidden", &top, |top| Ok(ce::losses(&model.head, top, &packed.targets)))?;
+    let hidden = model.blocks(tape, hidden, &packed.batch, lora, 0..model.layers.len())?;
+    let top = model.top(tape, &hidden, packed.rows)?;
+    let losses = with_values("hidden", &top.value, |top| Ok(ce::losses(&model.head, top, &packed.targets)))?;
     let mut rest = &losses[..];
     let sums = packed.counts.iter().map(|count| {
         let (own, tail) = rest.split_at(*count);

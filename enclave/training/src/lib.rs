@@ -16,6 +16,7 @@ mod recipe;
 mod rng;
 mod run;
 mod simd;
+mod tape;
 mod tokenize;
 mod weights;
 
@@ -29,4 +30,4 @@ pub use evaluate::{ItemValue, evaluate};
 pub use event::{Clock, Event, Stop};
 pub use model::BaseModel;
 pub use recipe::Recipe;
-pub use run::{TrainJob, Trained, gradient_self_check, train};
+pub use run::{Slope, TrainJob, Trained, Want, gradient_self_check, train};

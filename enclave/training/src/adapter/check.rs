@@ -4,6 +4,7 @@ use super::{Artefact, Module, SITES, Structure, config};
 use crate::model::decoder::{Lora, LoraLayer, LoraTensors};
 use crate::model::{BaseModel, Model};
 use crate::ops::tensor;
+use crate::tape::Node;
 use crate::weights::frozen::Frozen;
 use crate::{ArtefactError, OpError};
 use safetensors::{Dtype, SafeTensors};
@@ -69,8 +70,8 @@ fn read(file: &SafeTensors<'_>, structure: &Structure, model: &Model) -> Result<
             let (rows_a, rows_b) = (modules.len() * structure.rank, b.len() / structure.rank);
             let broken = |_| ArtefactError::Malformed { expected: "matrices".into(), got: "others".into() };
             *slot = Some(LoraTensors {
-                a: tensor(a, (rows_a, first.inner)).map_err(broken)?,
-                b: tensor(b, (rows_b, structure.rank)).map_err(broken)?,
+                a: tensor(a, (rows_a, first.inner)).map(Node::constant).map_err(broken)?,
+                b: tensor(b, (rows_b, structure.rank)).map(Node::constant).map_err(broken)?,
                 ranks: structure.ranks(site),
             });
         }
@@ -111,8 +112,8 @@ fn changes(lora: &Lora, structure: &Structure, model: &Model) -> Result<bool, Ar
         let bases = [&layer.qkv, &layer.o, &layer.gate_up, &layer.down];
         for (site, (adapter, base)) in adapters.into_iter().zip(bases).enumerate() {
             let Some(LoraTensors { a, b, .. }) = adapter else { continue };
-            let a = a.flatten_all().and_then(|t| t.to_vec1::<f32>()).map_err(fault)?;
-            let b = b.flatten_all().and_then(|t| t.to_vec1::<f32>()).map_err(fault)?;
+            let a = a.value.flatten_all().and_then(|t| t.to_vec1::<f32>()).map_err(fault)?;
+            let b = b.value.flatten_all().and_then(|t| t.to_vec1::<f32>()).map_err(fault)?;
             let parts = base.parts.iter().zip(SITES[site].clone()).filter(|(_, t)| structure.targets[*t]);
             let (mut rest_a, mut rest_b) = (&a[..], &b[..]);
             for (part, _) in parts {

@@ -4,11 +4,13 @@ use super::{DecoderConfig, Layer, Model};
 use crate::ops::attention::{Attention, Documents};
 use crate::ops::linear::{FrozenLinear, LoraPacked, Packed, Ranks};
 use crate::ops::norm::RmsNorm;
+use crate::ops::pick::PickRows;
 use crate::ops::residual::Residual;
 use crate::ops::rope::{Angles, Rope};
 use crate::ops::swiglu::SwiGlu;
 use crate::ops::{Stash, tensor};
-use candle_core::{Result, Tensor};
+use crate::tape::{Node, Tape};
+use candle_core::Result;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -29,14 +31,15 @@ impl Batch {
 }
 
 /// The adapter of one [`Packed`]: A and B of all its adapted parts.
+#[derive(Clone)]
 pub(crate) struct LoraTensors {
-    pub(crate) a: Tensor,
-    pub(crate) b: Tensor,
+    pub(crate) a: Node,
+    pub(crate) b: Node,
     pub(crate) ranks: Ranks,
 }
 
 /// The adapters of one block.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct LoraLayer {
     pub(crate) qkv: Option<LoraTensors>,
     pub(crate) o: Option<LoraTensors>,
@@ -45,6 +48,7 @@ pub(crate) struct LoraLayer {
 }
 
 /// Adapters of blocks `first..first + layers.len()`.
+#[derive(Clone)]
 pub(crate) struct Lora {
     pub(crate) first: usize,
     pub(crate) layers: Vec<LoraLayer>,
@@ -58,66 +62,71 @@ impl Lora {
 
 impl Model {
     /// Rows of the embedding table, [tokens, hidden].
-    pub(crate) fn embed(&self, tokens: &[u32]) -> Result<Tensor> {
+    pub(crate) fn embed(&self, tokens: &[u32]) -> Result<Node> {
         let hidden = self.config.hidden;
         let mut rows = vec![0.0; tokens.len() * hidden];
         for (token, row) in tokens.iter().zip(rows.chunks_exact_mut(hidden)) {
             self.embedding.row(*token as usize, row);
         }
-        tensor(rows, (tokens.len(), hidden))
+        tensor(rows, (tokens.len(), hidden)).map(Node::constant)
     }
 
     /// Runs some blocks on [tokens, hidden].
     pub(crate) fn blocks(
         &self,
-        hidden: Tensor,
+        tape: &mut Tape,
+        hidden: Node,
         batch: &Batch,
         lora: Option<&Lora>,
         range: Range<usize>,
-    ) -> Result<Tensor> {
+    ) -> Result<Node> {
         let none = LoraLayer::default();
         let mut hidden = hidden;
         for (index, layer) in self.layers.iter().enumerate().take(range.end).skip(range.start) {
             let lora = lora.and_then(|l| l.layer(index)).unwrap_or(&none);
-            hidden = self.block(layer, &hidden, batch, lora)?;
+            hidden = self.block(tape, layer, &hidden, batch, lora)?;
         }
         Ok(hidden)
     }
 
-    fn block(&self, layer: &Layer, hidden: &Tensor, batch: &Batch, lora: &LoraLayer) -> Result<Tensor> {
+    fn block(
+        &self,
+        tape: &mut Tape,
+        layer: &Layer,
+        hidden: &Node,
+        batch: &Batch,
+        lora: &LoraLayer,
+    ) -> Result<Node> {
         let config = &self.config;
         let heads = config.heads;
-        let x = hidden.apply_op1(RmsNorm::new(layer.attention_norm.clone(), config.norm_eps))?;
-        let qkv = linear(&layer.qkv, lora.qkv.as_ref(), &x)?;
+        let x = tape.one(RmsNorm::new(layer.attention_norm.clone(), config.norm_eps), hidden)?;
+        let qkv = linear(tape, &layer.qkv, lora.qkv.as_ref(), &x)?;
         let rope =
             Rope { angles: batch.angles.clone(), heads: heads.query + heads.key, width: heads.packed() };
-        let attended = qkv.apply_op1(rope)?.apply_op1(Attention::new(batch.documents.clone(), heads))?;
-        let hidden = residual(hidden, &linear(&layer.o, lora.o.as_ref(), &attended)?)?;
-        let x = hidden.apply_op1(RmsNorm::new(layer.feed_forward_norm.clone(), config.norm_eps))?;
-        let gated = linear(&layer.gate_up, lora.gate_up.as_ref(), &x)?;
-        let gated = gated.apply_op1(SwiGlu { width: config.feed_forward })?;
-        residual(&hidden, &linear(&layer.down, lora.down.as_ref(), &gated)?)
+        let turned = tape.one(rope, &qkv)?;
+        let attended = tape.one(Attention::new(batch.documents.clone(), heads), &turned)?;
+        let added = linear(tape, &layer.o, lora.o.as_ref(), &attended)?;
+        let hidden = tape.two(Residual, hidden, &added)?;
+        let x = tape.one(RmsNorm::new(layer.feed_forward_norm.clone(), config.norm_eps), &hidden)?;
+        let gated = linear(tape, &layer.gate_up, lora.gate_up.as_ref(), &x)?;
+        let gated = tape.one(SwiGlu { width: config.feed_forward }, &gated)?;
+        let added = linear(tape, &layer.down, lora.down.as_ref(), &gated)?;
+        tape.two(Residual, &hidden, &added)
     }
 
     /// Picks the rows that have a label and normalises them for the head.
-    pub(crate) fn top(&self, hidden: &Tensor, rows: &[u32]) -> Result<Tensor> {
-        let rows = Tensor::from_slice(rows, rows.len(), hidden.device())?;
-        let picked = hidden.index_select(&rows, 0)?;
-        picked.apply_op1(RmsNorm::new(self.norm.clone(), self.config.norm_eps))
+    pub(crate) fn top(&self, tape: &mut Tape, hidden: &Node, rows: Vec<u32>) -> Result<Node> {
+        let picked = tape.one(PickRows { rows, width: self.config.hidden }, hidden)?;
+        tape.one(RmsNorm::new(self.norm.clone(), self.config.norm_eps), &picked)
     }
 }
 
-fn residual(hidden: &Tensor, added: &Tensor) -> Result<Tensor> {
-    hidden.apply_op2(added, Residual { wants_dx: hidden.track_op() })
-}
-
-fn linear(base: &Arc<Packed>, lora: Option<&LoraTensors>, x: &Tensor) -> Result<Tensor> {
+fn linear(tape: &mut Tape, base: &Arc<Packed>, lora: Option<&LoraTensors>, x: &Node) -> Result<Node> {
     match lora {
-        None => x.apply_op1(FrozenLinear(base.clone())),
+        None => tape.one(FrozenLinear(base.clone()), x),
         Some(LoraTensors { a, b, ranks }) => {
-            let wants_dx = x.track_op();
-            let op = LoraPacked { base: base.clone(), ranks: ranks.clone(), wants_dx, xa: Stash::new() };
-            x.apply_op3(a, b, op)
+            let (base, ranks, wants_dx) = (base.clone(), ranks.clone(), x.tracked());
+            tape.three(LoraPacked { base, ranks, wants_dx, xa: Stash::new() }, x, a, b)
         }
     }
 }

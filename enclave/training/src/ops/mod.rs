@@ -8,6 +8,7 @@ pub(crate) mod attention;
 pub(crate) mod ce;
 pub(crate) mod linear;
 pub(crate) mod norm;
+pub(crate) mod pick;
 pub(crate) mod residual;
 pub(crate) mod rope;
 pub(crate) mod swiglu;

@@ -2,7 +2,6 @@
 
 use crate::rng::Stream;
 use crate::{GradientCheck, OpError, TrainError};
-use candle_core::{Tensor, Var};
 
 /// Step of the directional probe.
 const H: f64 = 1e-3;
@@ -11,22 +10,42 @@ const TOLERANCE: f64 = 2e-2;
 /// Slopes below this are noise of f32 and aren't compared relatively.
 const FLOOR: f64 = 1e-3;
 
-/// Checks the gradients of `loss` at the variables' present values, and leaves these as they were.
+/// A loss and its gradients at some values of the variables.
+#[derive(Debug, Clone, Default)]
+pub struct Slope {
+    /// The loss.
+    pub loss: f64,
+    /// One for each variable, in their order; `None` where the walk back didn't arrive.
+    pub gradients: Vec<Option<Vec<f32>>>,
+    /// Gradients of anything that isn't one of the variables.
+    pub foreign: usize,
+}
+
+/// Whether [`Slope::gradients`] are wanted, or the loss alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// Loss and gradients.
+    Gradients,
+    /// The loss alone.
+    Loss,
+}
+
+/// Checks the gradients of `loss` at the given values of named variables.
 ///
-/// (a) Every variable has a gradient of its shape, (b) finite, (c) not zero everywhere; (d) nothing else
-/// has one; (e) along a seeded direction the gradient is the loss's slope to 2e-2. The direction is the
-/// gradient with each component scaled by a seeded number in [0, 2) and each variable by its norm: along a
-/// plainly random one in a million dimensions the slope would drown in f32 noise. `loss` gives the graph's
-/// scalar, and the same number in f64.
+/// (a) Every variable has a gradient of its size, (b) finite, (c) not zero everywhere; (d) nothing else has
+/// one; (e) along a seeded direction the gradient is the loss's slope to 2e-2. The direction is the gradient
+/// with each component scaled by a seeded number in [0, 2) and each variable by its norm: along a plainly
+/// random one in a million dimensions the slope would drown in f32 noise.
 ///
 /// # Errors
 /// [`TrainError::GradientCheck`] naming the variable; [`TrainError::Op`] when an operation fails.
 pub fn gradient_self_check(
-    variables: &[(&str, &Var)],
+    variables: &[(String, Vec<f32>)],
     seed: &[u8; 32],
-    loss: &dyn Fn() -> Result<(Tensor, f64), OpError>,
+    loss: &mut dyn FnMut(&[Vec<f32>], Want) -> Result<Slope, OpError>,
 ) -> Result<(), TrainError> {
-    let gradients = gradients(variables, loss)?;
+    let values: Vec<Vec<f32>> = variables.iter().map(|(_, v)| v.clone()).collect();
+    let gradients = sound(variables, loss(&values, Want::Gradients)?)?;
     let mut directions = Vec::with_capacity(variables.len());
     let mut slope = 0.0;
     let share = 1.0 / libm::sqrt(variables.len() as f64);
@@ -39,61 +58,40 @@ pub fn gradient_self_check(
         slope += direction.iter().zip(gradient).map(|(d, g)| d * f64::from(*g)).sum::<f64>();
         directions.push(direction);
     }
-    let measured = probe(variables, &directions, loss)?;
-    if (measured - slope).abs() > TOLERANCE * measured.abs().max(slope.abs()).max(FLOOR) || slope.is_nan() {
-        return Err(GradientCheck::Mismatch { expected: measured, got: slope }.into());
+    let mut at = |h: f64| {
+        let along = |(v, d): (&Vec<f32>, &Vec<f64>)| -> Vec<f32> {
+            v.iter().zip(d).map(|(v, d)| (f64::from(*v) + h * d) as f32).collect()
+        };
+        let moved: Vec<Vec<f32>> = values.iter().zip(&directions).map(along).collect();
+        loss(&moved, Want::Loss).map(|slope| slope.loss)
+    };
+    let measured = (at(H)? - at(-H)?) / (2.0 * H);
+    let close = TOLERANCE * measured.abs().max(slope.abs()).max(FLOOR);
+    // Written so that a NaN on either side is refused too.
+    if (measured - slope).abs() <= close {
+        return Ok(());
     }
-    Ok(())
+    Err(GradientCheck::Mismatch { expected: measured, got: slope }.into())
 }
 
-fn gradients(
-    variables: &[(&str, &Var)],
-    loss: &dyn Fn() -> Result<(Tensor, f64), OpError>,
-) -> Result<Vec<Vec<f32>>, TrainError> {
-    let (scalar, _) = loss()?;
-    let mut store = scalar.backward().map_err(OpError::from)?;
+/// Checks (a) to (d).
+fn sound(variables: &[(String, Vec<f32>)], slope: Slope) -> Result<Vec<Vec<f32>>, GradientCheck> {
+    let mut gradients = slope.gradients.into_iter();
     let mut out = Vec::with_capacity(variables.len());
-    for (name, var) in variables {
-        let variable = (*name).to_owned();
-        let gradient = store.remove(var).filter(|g| g.dims() == var.dims());
-        let Some(gradient) = gradient else { return Err(GradientCheck::Missing { variable }.into()) };
-        let gradient = gradient.flatten_all().and_then(|g| g.to_vec1::<f32>()).map_err(OpError::from)?;
+    for (name, values) in variables {
+        let variable = name.clone();
+        let gradient = gradients.next().flatten().filter(|g| g.len() == values.len());
+        let Some(gradient) = gradient else { return Err(GradientCheck::Missing { variable }) };
         if !gradient.iter().all(|g| g.is_finite()) {
-            return Err(GradientCheck::NotFinite { variable }.into());
+            return Err(GradientCheck::NotFinite { variable });
         }
         if gradient.iter().all(|g| *g == 0.0) {
-            return Err(GradientCheck::Zero { variable }.into());
+            return Err(GradientCheck::Zero { variable });
         }
         out.push(gradient);
     }
-    match store.get_ids().count() {
+    match slope.foreign + gradients.count() {
         0 => Ok(out),
-        more => {
-            let expected = variables.len();
-            Err(GradientCheck::Unexpected { expected, got: expected + more }.into())
-        }
+        more => Err(GradientCheck::Unexpected { expected: variables.len(), got: variables.len() + more }),
     }
-}
-
-/// (L(p + hd) - L(p - hd)) / 2h, with h replaced by the change that f32 really makes.
-fn probe(
-    variables: &[(&str, &Var)],
-    directions: &[Vec<f64>],
-    loss: &dyn Fn() -> Result<(Tensor, f64), OpError>,
-) -> Result<f64, TrainError> {
-    let kept = variables.iter().map(|(_, var)| var.copy()).collect::<Result<Vec<_>, _>>();
-    let kept = kept.map_err(OpError::from)?;
-    let at = |h: f64| -> Result<f64, OpError> {
-        for (((_, var), kept), direction) in variables.iter().zip(&kept).zip(directions) {
-            let values = kept.flatten_all()?.to_vec1::<f32>()?;
-            let moved = values.iter().zip(direction).map(|(v, d)| (f64::from(*v) + h * d) as f32).collect();
-            var.set(&Tensor::from_vec(moved, var.shape().clone(), var.device())?)?;
-        }
-        Ok(loss()?.1)
-    };
-    let slope = at(H).and_then(|up| Ok((up - at(-H)?) / (2.0 * H)));
-    for ((_, var), kept) in variables.iter().zip(&kept) {
-        var.set(kept).map_err(OpError::from)?;
-    }
-    Ok(slope?)
 }

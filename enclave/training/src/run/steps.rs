@@ -1,13 +1,13 @@
 //! Loss and gradients of a window of items.
 
+use super::gradcheck::{Slope, Want};
 use super::variables::Variables;
 use crate::OpError;
 use crate::data::{Encoded, pack};
 use crate::model::Model;
-use crate::model::decoder::Lora;
 use crate::ops::ce::LinearCe;
 use crate::ops::{Stash, tensor, with_values};
-use candle_core::Tensor;
+use crate::tape::{Node, Tape};
 use std::sync::Arc;
 
 /// Most bytes of frozen activations that a run keeps.
@@ -40,32 +40,22 @@ impl Items {
         &mut self,
         model: &Model,
         variables: &Variables,
-        lora: &Lora,
         window: &[usize],
         micro_tokens: usize,
     ) -> Result<Outcome, OpError> {
         let labels: usize = window.iter().map(|i| self.encoded[*i].labels()).sum();
         let scale = 1.0 / labels.max(1) as f64;
-        let mut gradients: Vec<Vec<f32>> = Vec::new();
+        let mut gradients: Vec<Vec<f32>> = variables.all.iter().map(|v| vec![0.0; v.values.len()]).collect();
         let mut sum = 0.0;
         for micro in self.micro_batches(window, micro_tokens) {
-            let (loss, losses) = self.loss(model, lora, &micro, scale as f32)?;
-            sum += losses.iter().sum::<f64>();
-            let store = loss.backward()?;
-            for (index, variable) in variables.all.iter().enumerate() {
-                let zero = || vec![0.0; variable.values.len()];
-                if gradients.len() == index {
-                    gradients.push(zero());
-                }
-                let Some(gradient) = store.get(&variable.var) else { continue };
-                with_values("gradient", gradient, |g| {
-                    gradients[index].iter_mut().zip(g).for_each(|(sum, g)| *sum += g);
-                    Ok(())
-                })?;
+            let slope = self.slope(model, variables, &micro, scale, Want::Gradients)?;
+            sum += slope.loss;
+            for (sum, gradient) in gradients.iter_mut().zip(slope.gradients) {
+                sum.iter_mut().zip(gradient.into_iter().flatten()).for_each(|(sum, g)| *sum += g);
             }
         }
         let tokens = window.iter().map(|i| self.encoded[*i].tokens.len() as u64).sum();
-        Ok(Outcome { loss: sum * scale, gradients, tokens })
+        Ok(Outcome { loss: sum, gradients, tokens })
     }
 
     /// Consecutive items of at most `micro_tokens` together; one item alone may have more.
@@ -86,14 +76,17 @@ impl Items {
         batches
     }
 
-    /// The graph's scalar: sum of the items' losses times `scale`; and the loss of each label.
-    pub(crate) fn loss(
+    /// Sum of some items' losses times `scale`, and its gradients.
+    pub(crate) fn slope(
         &mut self,
         model: &Model,
-        lora: &Lora,
+        variables: &Variables,
         items: &[usize],
-        scale: f32,
-    ) -> Result<(Tensor, Vec<f64>), OpError> {
+        scale: f64,
+        want: Want,
+    ) -> Result<Slope, OpError> {
+        let tape = &mut Tape::default();
+        let (lora, nodes) = variables.lora(tape)?;
         self.keep_below(model, lora.first, items)?;
         let kept: Option<Vec<&[f32]>> = items.iter().map(|i| self.kept[*i].as_deref()).collect();
         let documents: Vec<&Encoded> = items.iter().map(|i| &self.encoded[*i]).collect();
@@ -102,25 +95,38 @@ impl Items {
             Some(parts) => {
                 let mut rows = parts[0][..packed.shared * model.config.hidden].to_vec();
                 parts.iter().for_each(|p| rows.extend_from_slice(&p[packed.shared * model.config.hidden..]));
-                tensor(rows, (packed.batch.tokens.len(), model.config.hidden))?
+                Node::constant(tensor(rows, (packed.batch.tokens.len(), model.config.hidden))?)
             }
             None => {
                 let embedded = model.embed(&packed.batch.tokens)?;
-                model.blocks(embedded, &packed.batch, None, 0..lora.first)?
+                model.blocks(tape, embedded, &packed.batch, None, 0..lora.first)?
             }
         };
-        let hidden = model.blocks(hidden, &packed.batch, Some(lora), lora.first..model.layers.len())?;
-        let top = model.top(&hidden, &packed.rows)?;
+        let range = lora.first..model.layers.len();
+        let hidden = model.blocks(tape, hidden, &packed.batch, Some(&lora), range)?;
+        let top = model.top(tape, &hidden, packed.rows)?;
         let losses = Arc::new(Stash::new());
-        let loss = top.apply_op1(LinearCe {
+        let loss = LinearCe {
             head: model.head.clone(),
             targets: packed.targets,
-            scale,
-            wants_dx: top.track_op(),
+            scale: scale as f32,
+            wants_dx: want == Want::Gradients,
             dx: Stash::new(),
             losses: losses.clone(),
-        })?;
-        Ok((loss, losses.take("linear-ce")?))
+        };
+        let loss = tape.one(loss, &top)?;
+        let sum: f64 = losses.take("linear-ce")?.iter().sum();
+        let mut slope = Slope { loss: sum * scale, ..Slope::default() };
+        if want == Want::Gradients {
+            let mut gradients = std::mem::take(tape).backward(&loss)?;
+            for node in &nodes {
+                let gradient = gradients.take(node);
+                let values = |g| with_values("gradient", &g, |g| Ok(g.to_vec()));
+                slope.gradients.push(gradient.map(values).transpose()?);
+            }
+            slope.foreign = gradients.left();
+        }
+        Ok(slope)
     }
 
     /// Computes the activations that enter block `first`, where they are missing and there is room.
@@ -133,9 +139,10 @@ impl Items {
         }
         let documents: Vec<&Encoded> = missing.iter().map(|i| &self.encoded[*i]).collect();
         let packed = pack(&model.config, &documents);
-        let hidden = model.blocks(model.embed(&packed.batch.tokens)?, &packed.batch, None, 0..first)?;
+        let embedded = model.embed(&packed.batch.tokens)?;
+        let hidden = model.blocks(&mut Tape::default(), embedded, &packed.batch, None, 0..first)?;
         let mut parts = Vec::new();
-        with_values("hidden", &hidden, |hidden| {
+        with_values("hidden", &hidden.value, |hidden| {
             let mut at = packed.shared;
             for document in &documents {
                 let own = document.rows() - packed.shared;

@@ -11,9 +11,7 @@ use crate::data::{Encoded, Item, encode};
 use crate::model::{BaseModel, Model};
 use crate::recipe::Recipe;
 use crate::rng::{StepChain, Stream, bytes32};
-use crate::{Clock, Event, OpError, RecipeError, Stop, TrainError};
-use candle_core::Var;
-use std::cell::RefCell;
+use crate::{Clock, Event, RecipeError, Stop, TrainError};
 
 /// Items of the gradient check.
 const CHECK_ITEMS: usize = 2;
@@ -126,7 +124,7 @@ impl<'a> Run<'a> {
             dropped: dropped as u64,
             steps: windows.planned(recipe),
         });
-        let variables = Variables::new(structure, config, &seed).map_err(OpError::from)?;
+        let variables = Variables::new(structure, config, &seed);
         let chain = StepChain::new(&recipe.sha256, &model.sha256, &data, &seed);
         let items = Items::new(encoded);
         Ok(Self { model, recipe, seed, items, variables, windows, chain, stop_at_ms, clock, events, pool })
@@ -135,7 +133,6 @@ impl<'a> Run<'a> {
     fn run(mut self) -> Result<Trained, TrainError> {
         self.check()?;
         (self.events)(Event::Checked { elapsed_ms: self.clock.elapsed_ms() });
-        let lora = self.variables.lora();
         let mut total = self.windows.planned(self.recipe);
         let sizes: Vec<usize> = self.variables.all.iter().map(|v| v.values.len()).collect();
         let mut state = State::new(self.recipe.optimiser, sizes.into_iter());
@@ -151,7 +148,7 @@ impl<'a> Run<'a> {
             let window = self.windows.next();
             let micro = if self.recipe.pack { self.recipe.micro_tokens } else { 0 };
             let (items, variables, model) = (&mut self.items, &self.variables, self.model);
-            let outcome = self.pool.install(|| items.window(model, variables, &lora, &window, micro))?;
+            let outcome = self.pool.install(|| items.window(model, variables, &window, micro))?;
             let norm = norm(&outcome.gradients);
             let lr = self.recipe.optimiser.lr * factor(&self.recipe.schedule, step, total);
             step += 1;
@@ -164,7 +161,6 @@ impl<'a> Run<'a> {
                 let mut values: Vec<&mut Vec<f32>> =
                     self.variables.all.iter_mut().map(|v| &mut v.values).collect();
                 state.apply(&mut values, &outcome.gradients, clip, lr);
-                self.variables.all.iter().try_for_each(|v| v.publish()).map_err(OpError::from)?;
                 (self.events)(Event::Step {
                     step,
                     loss_micro: scaled(outcome.loss, 1e6),
@@ -219,25 +215,21 @@ impl<'a> Run<'a> {
             let tokens = whole.tokens[from..].to_vec().into();
             Encoded { tokens, first_label: whole.first_label.saturating_sub(from).max(1) }
         };
-        let items = RefCell::new(Items::new(first.iter().map(cut).collect()));
-        let labels: usize = items.borrow().encoded.iter().map(Encoded::labels).sum();
-        let probe = Variables::new(self.variables.structure().clone(), self.model.config, &self.seed);
-        let mut probe = probe.map_err(OpError::from)?;
+        let mut items = Items::new(first.iter().map(cut).collect());
+        let labels: usize = items.encoded.iter().map(Encoded::labels).sum();
+        let mut probe = Variables::new(self.variables.structure().clone(), self.model.config, &self.seed);
         for variable in probe.all.iter_mut().skip(1).step_by(2) {
             let mut stream = Stream::variable(&self.seed, "gradient-check", &variable.name);
             variable.values.iter_mut().for_each(|v| *v = stream.normal() * CHECK_SPREAD);
-            variable.publish().map_err(OpError::from)?;
         }
-        let lora = probe.lora();
-        let variables: Vec<(&str, &Var)> = probe.all.iter().map(|v| (v.name.as_str(), &v.var)).collect();
+        let variables: Vec<(String, Vec<f32>)> =
+            probe.all.iter().map(|v| (v.name.clone(), v.values.clone())).collect();
         let indices: Vec<usize> = (0..first.len()).collect();
-        let (seed, model) = (&self.seed, self.model);
-        let scale = 1.0 / labels as f64;
-        let loss = || {
-            let (scalar, losses) = items.borrow_mut().loss(model, &lora, &indices, scale as f32)?;
-            Ok((scalar, losses.iter().sum::<f64>() * scale))
-        };
-        gradient_self_check(&variables, seed, &loss)
+        let (seed, model, pool) = (&self.seed, self.model, self.pool);
+        gradient_self_check(&variables, seed, &mut |values, want| {
+            probe.all.iter_mut().zip(values).for_each(|(v, values)| v.values.clone_from(values));
+            pool.install(|| items.slope(model, &probe, &indices, 1.0 / labels as f64, want))
+        })
     }
 }
 

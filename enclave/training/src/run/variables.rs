@@ -5,28 +5,21 @@ use crate::model::DecoderConfig;
 use crate::model::decoder::{Lora, LoraLayer, LoraTensors};
 use crate::ops::tensor;
 use crate::rng::{Stream, hex};
-use candle_core::{Result, Tensor, Var};
+use crate::tape::{Node, Tape};
+use candle_core::{Result, Tensor};
 use std::collections::BTreeMap;
 
 /// One variable: A or B of all adapted maps of one site.
 pub(crate) struct Variable {
     pub(crate) name: String,
-    pub(crate) var: Var,
-    /// The variable's values; the tensor is set from them after each step.
     pub(crate) values: Vec<f32>,
     rows: usize,
     columns: usize,
 }
 
 impl Variable {
-    fn new(name: String, values: Vec<f32>, rows: usize, columns: usize) -> Result<Self> {
-        let var = Var::from_tensor(&tensor(values.clone(), (rows, columns))?)?;
-        Ok(Self { name, var, values, rows, columns })
-    }
-
-    /// Sets the tensor to `values`.
-    pub(crate) fn publish(&self) -> Result<()> {
-        self.var.set(&tensor(self.values.clone(), (self.rows, self.columns))?)
+    fn tensor(&self) -> Result<Tensor> {
+        tensor(self.values.clone(), (self.rows, self.columns))
     }
 }
 
@@ -39,7 +32,7 @@ pub(crate) struct Variables {
 
 impl Variables {
     /// A is uniform in +-1/sqrt(in) (Kaiming with a = sqrt 5), B is zero; each map has its own stream.
-    pub(crate) fn new(structure: Structure, config: DecoderConfig, seed: &[u8; 32]) -> Result<Self> {
+    pub(crate) fn new(structure: Structure, config: DecoderConfig, seed: &[u8; 32]) -> Self {
         let mut all = Vec::new();
         for layer in structure.first..=structure.last {
             for site in 0..SITES.len() {
@@ -55,20 +48,23 @@ impl Variables {
                 let out: usize = modules.iter().map(|m| m.out).sum();
                 let rows = modules.len() * structure.rank;
                 let name = |m: &str| format!("{}.{site}.{m}", first.layer);
-                all.push(Variable::new(name("A"), a, rows, first.inner)?);
-                all.push(Variable::new(name("B"), vec![0.0; out * structure.rank], out, structure.rank)?);
+                all.push(Variable { name: name("A"), values: a, rows, columns: first.inner });
+                let zero = vec![0.0; out * structure.rank];
+                all.push(Variable { name: name("B"), values: zero, rows: out, columns: structure.rank });
             }
         }
-        Ok(Self { all, structure, config })
+        Self { all, structure, config }
     }
 
     pub(crate) fn structure(&self) -> &Structure {
         &self.structure
     }
 
-    /// The tensors as the decoder takes them; they share storage with the variables.
-    pub(crate) fn lora(&self) -> Lora {
-        let mut rest = self.all.chunks_exact(2);
+    /// The adapters as the decoder takes them, and the variables' nodes on this tape.
+    pub(crate) fn lora(&self, tape: &mut Tape) -> Result<(Lora, Vec<Node>)> {
+        let nodes = self.all.iter().map(|v| Ok(tape.variable(v.tensor()?)));
+        let nodes = nodes.collect::<Result<Vec<_>>>()?;
+        let mut rest = nodes.chunks_exact(2);
         let mut layers = Vec::new();
         for layer in self.structure.first..=self.structure.last {
             let mut next = |site: usize| {
@@ -76,12 +72,11 @@ impl Variables {
                     return None;
                 }
                 let [a, b] = rest.next()? else { return None };
-                let take = |v: &Variable| -> Tensor { v.var.as_tensor().clone() };
-                Some(LoraTensors { a: take(a), b: take(b), ranks: self.structure.ranks(site) })
+                Some(LoraTensors { a: a.clone(), b: b.clone(), ranks: self.structure.ranks(site) })
             };
             layers.push(LoraLayer { qkv: next(0), o: next(1), gate_up: next(2), down: next(3) });
         }
-        Lora { first: self.structure.first, layers }
+        Ok((Lora { first: self.structure.first, layers }, nodes))
     }
 
     /// The artefact of some values of the variables, packed matrices split.
