@@ -228,17 +228,18 @@ impl Http {
             return serde_json::from_slice(&body)
                 .map_err(|error| GuestError::BrokerAnswer(error.to_string()));
         }
-        Err(GuestError::Refused { code: refusal_code(&body) })
+        Err(refusal(&body))
     }
 }
 
-/// The `code` member of a problem document; anything else becomes one fixed word, since the host will read it.
-fn refusal_code(body: &[u8]) -> String {
-    serde_json::from_slice::<serde_json::Value>(body)
-        .ok()
-        .and_then(|problem| problem.get("code")?.as_str().map(str::to_owned))
+/// A problem document's `code`; anything else becomes one fixed word, since the host will read it.
+fn refusal(body: &[u8]) -> GuestError {
+    let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let code = problem["code"]
+        .as_str()
         .filter(|code| code.len() <= 64 && code.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_'))
-        .unwrap_or_else(|| "E_BROKER".to_owned())
+        .unwrap_or("E_BROKER");
+    GuestError::Refused { code: code.to_owned(), remembered: problem["remembered"]["size"].as_u64() }
 }
 
 fn open_keys(attester: &Attester, answer: &AttestAnswer) -> Result<BTreeMap<KeyId, Dek>, GuestError> {
@@ -256,7 +257,7 @@ fn open_keys(attester: &Attester, answer: &AttestAnswer) -> Result<BTreeMap<KeyI
         let plain = attester
             .hpke()
             .open(&key.enc.0, &key.ct.0, &info, &aad)
-            .map_err(|_| GuestError::Refused { code: "E_RELEASE_OPEN".to_owned() })?;
+            .map_err(|_| GuestError::refused("E_RELEASE_OPEN"))?;
         let dek = Dek::from_bytes(plain).map_err(bad_answer)?;
         keys.insert(key.key_id.clone(), dek);
     }

@@ -21,9 +21,9 @@ pub enum GuestError {
     /// An input is absent or differs from its digest.
     #[error("input {digest}: {why}")]
     Input { digest: Hex<32>, why: &'static str },
-    /// A broker refused; its stable code.
+    /// A broker refused: its stable code and, of a refused log, the size that it remembers.
     #[error("broker refused: {code}")]
-    Refused { code: String },
+    Refused { code: String, remembered: Option<u64> },
     /// A broker's answer does not verify.
     #[error("broker's answer: {0}")]
     BrokerAnswer(String),
@@ -45,6 +45,11 @@ pub enum GuestError {
 }
 
 impl GuestError {
+    /// A refusal that names nothing but its code.
+    pub(crate) fn refused(code: &str) -> Self {
+        Self::Refused { code: code.to_owned(), remembered: None }
+    }
+
     /// A stable name without any content.
     pub fn code(&self) -> String {
         match self {
@@ -53,7 +58,7 @@ impl GuestError {
             Self::BootDocument { .. } => "E_BOOT_DOCUMENT",
             Self::Collect(_) => "E_COLLECT",
             Self::Input { .. } => "DiskMismatch",
-            Self::Refused { code } => code,
+            Self::Refused { code, .. } => code,
             Self::BrokerAnswer(_) => "E_BROKER_SIG",
             Self::Sealed(_) => "E_SEALED",
             Self::Crypto(_) => "E_CRYPTO",

@@ -45,8 +45,7 @@ pub(crate) async fn serve(guest: Arc<Guest>) -> Result<(), GuestError> {
     key_ids.extend(artefacts.iter().map(|artefact| KeyId::Artefact(artefact.train_order)));
     let mut grant = owner.attest(&guest.attester, key_ids, guest.order.as_ref(), LogProof::default()).await?;
     guest.state(GuestState::Leased).await?;
-    let data_dek =
-        grant.take(&data_key).ok_or_else(|| GuestError::Refused { code: "ResourceNotFound".to_owned() })?;
+    let data_dek = grant.take(&data_key).ok_or_else(|| GuestError::refused("ResourceNotFound"))?;
     let sealed: Vec<(ArtefactRef, Option<Dek>)> = artefacts
         .into_iter()
         .map(|artefact| {

@@ -104,7 +104,7 @@ pub(crate) async fn serve(guest: Arc<Guest>) -> Result<(), GuestError> {
 }
 
 fn taken(grant: &mut Grant, key: &KeyId) -> Result<Dek, GuestError> {
-    grant.take(key).ok_or_else(|| GuestError::Refused { code: "ResourceNotFound".to_owned() })
+    grant.take(key).ok_or_else(|| GuestError::refused("ResourceNotFound"))
 }
 
 /// Seals bytes under a fresh key, deposits the key with the owner's broker, hands the ciphertext to the host.

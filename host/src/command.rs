@@ -10,6 +10,7 @@ use clap::Parser;
 
 use crate::agent::{self, Event, Events, Output};
 use crate::connect;
+use crate::demo::{self, DemoArgs, DemoOutput};
 use args::{HiArgs, LowArgs, Task};
 
 /// STYLE 18.
@@ -50,6 +51,14 @@ fn run(args: HiArgs) -> Result<(), String> {
             on_runtime(agent::run(*settings, events, unix_now))?.map_err(|error| text(&error))
         }
         Task::Launch(dry) => launch::dry_run(&dry, args.output).map_err(|error| text(&error)),
+        Task::Demo { dir, inputs } => {
+            let output = match args.output {
+                Output::Text => DemoOutput::Text,
+                Output::Json => DemoOutput::Json,
+            };
+            let demo = DemoArgs { dir, inputs, output, now: unix_now() };
+            on_runtime(demo::run(demo))?.map_err(|error| text(&error))
+        }
         Task::Connect(settings) => {
             let ready = |local| match args.output {
                 Output::Json => println!("{{\"event\":\"listening\",\"address\":\"{local}\"}}"),

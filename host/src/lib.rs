@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod command;
 pub mod connect;
+pub mod demo;
 pub mod journal;
 pub mod launch;
 pub mod log;

@@ -26,7 +26,8 @@ pub enum KeyId {
     Submission(Hex<32>),
     /// `artefact/<digest of the train order>`: deposited by the trainer.
     Artefact(Hex<32>),
-    /// `log/<digest of the train order>`: deposited by the trainer, released to no guest.
+    /// `log/<digest of the order>`: a trainer's log, or an evaluator's item losses for the owner; deposited by
+    /// the guest, released to none.
     Log(Hex<32>),
     /// `draw/<tournament>`: the referee's draw seed, deposited by it.
     Draw(String),

@@ -22,8 +22,8 @@ pub struct Record {
     pub log_origin: String,
     pub log_size: u64,
     pub log_root: Hex<32>,
-    /// The submission that holds the title now.
-    pub champion: Hex<32>,
+    /// The submission that holds the title now; none when a cancelled tournament had no defender.
+    pub champion: Option<Hex<32>>,
     /// Whose roots vouch for the referee.
     pub anchors: Anchors,
     /// No external witness cosigned the log: only the owner's broker stops a rollback.
@@ -42,6 +42,11 @@ pub struct AttestedGuest {
     pub lease: Signed<Lease>,
     pub receipt: Receipt,
     pub evidence: Evidence,
+}
+
+/// C2SP origin of a tournament's log, and the name under which its referee signs checkpoints.
+pub fn log_origin(tenant: &str, tournament: &str) -> String {
+    format!("{tenant}/tiltyard/{tournament}")
 }
 
 /// Member names of a bundle.

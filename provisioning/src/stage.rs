@@ -134,7 +134,7 @@ pub fn allowed(
     Ok(Allowed { key: key.clone() })
 }
 
-/// Holds one deposit against the stage graph: artefact and log keys of the trainer's own order, the
+/// Holds one deposit against the stage graph: artefact and log keys of the guest's own order, the
 /// referee's draw seed, with the owner's broker.
 ///
 /// `order` is the digest of the order that the lease is for.
@@ -147,7 +147,9 @@ pub fn deposit_allowed(
 ) -> Result<DepositAllowed, StageError> {
     let own = match (role, key) {
         (Role::Referee, KeyId::Draw(tournament)) => *tournament == charter.tournament.id,
-        (Role::Trainer, KeyId::Artefact(digest) | KeyId::Log(digest)) => order == Some(digest),
+        (Role::Trainer, KeyId::Artefact(digest)) => order == Some(digest),
+        // A trainer's log, or the owner's copy of an evaluator's item losses.
+        (Role::Trainer | Role::Evaluator, KeyId::Log(digest)) => order == Some(digest),
         (Role::Referee | Role::Trainer | Role::Evaluator, _) => false,
     };
     if !own || owner != BrokerOwner::Owner {

@@ -80,8 +80,8 @@ impl Desk {
             )?),
             None => None,
         };
-        let proof = stored.as_ref().map(|log| log.proof().0).unwrap_or_default();
-        let mut grant = owner.attest(&guest.attester, vec![draw.clone()], None, proof).await?;
+        let mut stored = stored;
+        let mut grant = first_grant(guest, &owner, &draw, stored.as_mut()).await?;
         let kept = grant.take(&draw).map(|key| Zeroizing::new(*key.expose()));
         let resumed = stored.is_some();
         let (seed, log) = match (kept, stored) {
@@ -127,7 +127,8 @@ impl Desk {
             view: Arc::default(),
             seed,
         };
-        desk.granted(grant, 0);
+        let shown = desk.log.size();
+        desk.granted(grant, shown);
         desk.introduce().await?;
         if resumed {
             // What the boot before had asked for died with its keys: it is asked for again.
@@ -495,6 +496,28 @@ impl Desk {
 
     fn now(&self) -> UnixSeconds {
         UnixSeconds(self.clock.now())
+    }
+}
+
+/// The boot's first lease. A stored log is shown with it; a broker that remembers an earlier size of that log says so
+/// in its refusal, and is then shown that the log goes on from there.
+async fn first_grant(
+    guest: &Guest,
+    owner: &BrokerClient,
+    draw: &KeyId,
+    mut stored: Option<&mut TournamentLog>,
+) -> Result<Grant, GuestError> {
+    let proof = stored.as_ref().map(|log| log.proof().0).unwrap_or_default();
+    match owner.attest(&guest.attester, vec![draw.clone()], None, proof).await {
+        Err(GuestError::Refused { remembered: Some(size), code }) => {
+            let Some(log) = stored.as_mut().filter(|log| size <= log.size()) else {
+                return Err(GuestError::Refused { code, remembered: Some(size) });
+            };
+            log.witnessed(size);
+            let (proof, _) = log.proof();
+            owner.attest(&guest.attester, vec![draw.clone()], None, proof).await
+        }
+        done => done,
     }
 }
 

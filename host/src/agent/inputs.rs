@@ -16,7 +16,9 @@ use crate::store::StoreError;
 pub enum InputError {
     #[error("input: {what} {sha256} is not in the object store\n  import it with --objects")]
     Missing { what: &'static str, sha256: Hex<32> },
-    #[error("input: {what} {sha256}: expected {expected} bytes, found {got}\n  it was changed or cut: fetch it again")]
+    #[error(
+        "input: {what} {sha256}: expected {expected} bytes, found {got}\n  it was changed or cut: fetch it again"
+    )]
     Length { what: &'static str, sha256: Hex<32>, expected: u64, got: u64 },
     #[error("input: the charter has no {split:?} split of dataset {dataset_id}")]
     NoDataset { dataset_id: String, split: Split },
@@ -33,9 +35,12 @@ pub enum InputError {
 }
 
 impl Agent {
-    /// The rulebook and every submission's payload.
+    /// The rulebook, every submission's payload and, in a lab, the anchor set: what the bundle will hold.
     pub(super) fn referee_disks(&self) -> Result<Vec<Disk>, InputError> {
         let mut disks = vec![self.input("rulebook", &self.charter.tournament.rulebook_sha256, None)?];
+        if let Some(anchors) = &self.charter.reference_values.foreign_anchors {
+            disks.push(self.input("anchor set", anchors, None)?);
+        }
         for entry in &self.roll.entries {
             disks.push(self.input("submission", &entry.submission.digest(), None)?);
         }
@@ -89,7 +94,12 @@ impl Agent {
         Ok(signed.verify(&signed.key)?.into_value())
     }
 
-    fn input(&self, what: &'static str, sha256: &Hex<32>, len_bytes: Option<u64>) -> Result<Disk, InputError> {
+    fn input(
+        &self,
+        what: &'static str,
+        sha256: &Hex<32>,
+        len_bytes: Option<u64>,
+    ) -> Result<Disk, InputError> {
         let sha256 = *sha256;
         let got = self.store.len_bytes(&sha256).ok_or(InputError::Missing { what, sha256 })?;
         match len_bytes.filter(|expected| *expected != got) {

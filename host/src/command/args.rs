@@ -36,6 +36,18 @@ enum LowCommand {
     Launch(LowLaunch),
     /// Attests a referee and forwards local HTTP to it; run it on the client's own machine.
     Connect(LowConnect),
+    /// Runs a whole tournament on this machine, every party a process of its own; simulated evidence.
+    Demo(LowDemo),
+}
+
+#[derive(Debug, Args)]
+struct LowDemo {
+    /// Folder for everything that is made; an earlier demo there is replaced.
+    #[arg(long, default_value = "target/demo")]
+    dir: PathBuf,
+    /// Folder of the fetched base model and dictionary; found as the fetching script finds it.
+    #[arg(long)]
+    inputs: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -159,6 +171,7 @@ pub(super) enum Task {
     Run(Box<agent::Settings>),
     Launch(DryRun),
     Connect(connect::Settings),
+    Demo { dir: PathBuf, inputs: PathBuf },
 }
 
 /// What was typed means nothing.
@@ -188,6 +201,9 @@ impl TryFrom<LowArgs> for HiArgs {
             LowCommand::Run(run) => Task::Run(Box::new((*run).try_into()?)),
             LowCommand::Launch(launch) => Task::Launch(launch.try_into()?),
             LowCommand::Connect(connect) => Task::Connect(connect.into()),
+            LowCommand::Demo(demo) => {
+                Task::Demo { dir: demo.dir, inputs: demo.inputs.unwrap_or_else(default_inputs) }
+            }
         };
         Ok(Self { output, task })
     }
@@ -258,6 +274,15 @@ impl From<LowConnect> for connect::Settings {
             port_file: low.port_file,
         }
     }
+}
+
+/// Where the fetching script keeps inputs.
+fn default_inputs() -> PathBuf {
+    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    folder("TILTYARD_INPUTS")
+        .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("tiltyard/inputs")))
+        .or_else(|| Some(folder("HOME")?.join(".cache/tiltyard/inputs")))
+        .unwrap_or_else(|| PathBuf::from("inputs"))
 }
 
 fn own_file() -> Result<PathBuf, UsageError> {

@@ -8,9 +8,9 @@ use tiltyard_attestation::policy::{GpuFloor, Level, Product, SnpFloor, Tcb, TeeF
 use tiltyard_attestation::reference::{ReferenceImage, ReferenceValues};
 use tiltyard_attestation::{Backend, Hex};
 use tiltyard_provisioning::charter::{
-    BaseModel, Broker, BrokerOwner, Budget, Charter, Dataset, KemFloor, Limits, Output, Signers, TournamentTerms,
+    BaseModel, Broker, BrokerOwner, Budget, Charter, Dataset, KemFloor, Limits, Output, Signers,
+    TournamentTerms,
 };
-use tiltyard_provisioning::keyid::Split;
 use tokio::process::Command;
 
 use super::parties::{Parties, Party, TENANT, TOURNAMENT, answer, text, write};
@@ -34,7 +34,12 @@ pub(crate) struct Agreed {
 }
 
 /// Writes the charter, has both sign it, and puts the documents that it names among the host's objects.
-pub(crate) async fn agree(layout: &Layout, parties: &Parties, show: &mut Show) -> Result<Agreed, DemoError> {
+pub(crate) async fn agree(
+    layout: &Layout,
+    parties: &Parties,
+    now: u64,
+    show: &mut Show,
+) -> Result<Agreed, DemoError> {
     std::fs::create_dir_all(&layout.cache).map_err(|source| io("simulator cache", source))?;
     let simulator_seed = layout.cache.join("seed");
     if !simulator_seed.exists() {
@@ -51,18 +56,15 @@ pub(crate) async fn agree(layout: &Layout, parties: &Parties, show: &mut Show) -
     publish(layout, &rulebook)?;
     publish(layout, &anchor_bytes)?;
     let model = std::fs::read(&layout.model).map_err(|source| io("base model", source))?;
-    let base = BaseModel {
-        name: MODEL_NAME.to_owned(),
-        sha256: Hex::sha256(&model),
-        len_bytes: model.len() as u64,
-    };
+    let base =
+        BaseModel { name: MODEL_NAME.to_owned(), sha256: Hex::sha256(&model), len_bytes: model.len() as u64 };
     let model_object = layout.objects().join(base.sha256.to_string());
     std::fs::hard_link(&layout.model, &model_object)
         .or_else(|_| std::fs::copy(&layout.model, &model_object).map(|_| ()))
         .map_err(|source| io("base model", source))?;
 
     let ports = [free_port()?, free_port()?];
-    let charter = document(layout, parties, &rulebook, &anchor_bytes, base, ports)?;
+    let charter = document(layout, parties, now, &rulebook, &anchor_bytes, base, ports)?;
     let envelope = sign(layout, parties, &charter).await?;
     show.fact(
         &format!("  charter signed by owner and operator, p = {}", Hex::sha256(&charter)),
@@ -94,8 +96,7 @@ fn rulebook() -> Result<Vec<u8>, DemoError> {
     let preset = tiltyard_tournament::preset("seed").map_err(|error| broken(&error.to_string()))?;
     let text = std::str::from_utf8(preset).map_err(|error| broken(&error.to_string()))?;
     let mut rules: toml::Table = text.parse().map_err(|error: toml::de::Error| broken(&error.to_string()))?;
-    for (table, key, value) in
-        [("schedule", "break_s", 0), ("group", "skip_at", 4), ("group", "advance", 4)]
+    for (table, key, value) in [("schedule", "break_s", 0), ("group", "skip_at", 4), ("group", "advance", 4)]
     {
         rules
             .get_mut(table)
@@ -109,20 +110,21 @@ fn rulebook() -> Result<Vec<u8>, DemoError> {
 fn document(
     layout: &Layout,
     parties: &Parties,
+    now: u64,
     rulebook: &[u8],
     anchors: &[u8],
     base: BaseModel,
     ports: [u16; 2],
 ) -> Result<Vec<u8>, DemoError> {
-    let program = std::fs::read(layout.program("tiltyard-enclave")).map_err(|source| io("guest image", source))?;
-    let now = crate::now();
+    let program =
+        std::fs::read(layout.program("tiltyard-enclave")).map_err(|source| io("guest image", source))?;
     let mut datasets = Vec::new();
     for facts in &parties.datasets {
-        for (split, name) in [(Split::Train, "train"), (Split::Test, "test")] {
+        for split in facts["splits"].as_array().into_iter().flatten() {
             datasets.push(Dataset {
                 dataset_id: member(facts, "dataset_id")?,
-                split,
-                manifest_sha256: member(&facts[name], "manifest_sha256")?,
+                split: member(split, "split")?,
+                manifest_sha256: member(split, "manifest_sha256")?,
                 min_version: 1,
             });
         }

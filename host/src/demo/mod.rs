@@ -5,6 +5,7 @@
 
 mod charter;
 mod parties;
+mod results;
 mod show;
 mod tournament;
 
@@ -21,13 +22,17 @@ pub struct DemoArgs {
     /// The fetched inputs: base model and dictionary.
     pub inputs: PathBuf,
     pub output: DemoOutput,
+    /// Today, Unix seconds: the charter's window begins here.
+    pub now: u64,
 }
 
 /// Why the demo ended early.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DemoError {
-    #[error("{path}: expected an earlier demo or nothing, found other files\n  name another folder with --dir")]
+    #[error(
+        "{path}: expected an earlier demo or nothing, found other files\n  name another folder with --dir"
+    )]
     ForeignFolder { path: PathBuf },
     #[error("{path}: not there\n  run `make setup`, which fetches it and checks its digest")]
     InputMissing { path: PathBuf },
@@ -54,12 +59,12 @@ pub async fn run(args: DemoArgs) -> Result<(), DemoError> {
     show.step("parties", "owner, operator and entrants make their keys; the owner seals three datasets");
     let parties = parties::set_up(&layout, &mut show).await?;
     show.step("charter", "owner and operator sign what may run, on what, for whom");
-    let charter = charter::agree(&layout, &parties, &mut show).await?;
+    let charter = charter::agree(&layout, &parties, args.now, &mut show).await?;
     show.step("tournament", "guests are launched, attested and leased; entrants compete");
     let services = tournament::start(&layout, &parties, &charter).await?;
     let outcome = tournament::watch(&layout, services, &mut show).await?;
     show.step("results", "the owner opens the champion's artefact; the auditor checks the bundle");
-    tournament::collect(&layout, &parties, &outcome, &mut show).await?;
+    results::collect(&layout, &parties, &outcome, &mut show).await?;
     show.times(started);
     Ok(())
 }

@@ -56,7 +56,11 @@ impl Party {
     }
 
     /// Starts a long-running command of this party.
-    pub(crate) async fn spawn(&self, layout: &Layout, args: &[&str]) -> Result<tokio::process::Child, DemoError> {
+    pub(crate) async fn spawn(
+        &self,
+        layout: &Layout,
+        args: &[&str],
+    ) -> Result<tokio::process::Child, DemoError> {
         let mut command = broker_command(layout, &self.dir, args);
         let mut child = command.kill_on_drop(true).spawn().map_err(|source| io("tiltyard-broker", source))?;
         send_passphrase(&mut child, &self.passphrase).await?;
@@ -92,7 +96,9 @@ pub(crate) async fn set_up(layout: &Layout, show: &mut Show) -> Result<Parties, 
 async fn found(layout: &Layout, name: &str, args: &[&str]) -> Result<Party, DemoError> {
     let dir = layout.path(name);
     let mut secret = [0; 24];
-    SystemRandom::new().fill(&mut secret).map_err(|_| io("random bytes", std::io::ErrorKind::Other.into()))?;
+    SystemRandom::new()
+        .fill(&mut secret)
+        .map_err(|_| io("random bytes", std::io::ErrorKind::Other.into()))?;
     let passphrase = Hex(secret).to_string();
     let identity = unlocked(layout, &dir, &passphrase, args).await?;
     Ok(Party { dir, identity, passphrase })
@@ -101,8 +107,23 @@ async fn found(layout: &Layout, name: &str, args: &[&str]) -> Result<Party, Demo
 async fn seal(layout: &Layout, owner: &Party, id: &str, rows: &Path) -> Result<Value, DemoError> {
     let out = layout.path("sealed");
     let args = [
-        "seal", "--tenant", TENANT, "--dataset-id", id, "--input", text(rows), "--test-rows", TEST_ROWS,
-        "--instruction", "instruction", "--output-column", "output", "--licence", "WordNet", "--out", text(&out),
+        "seal",
+        "--tenant",
+        TENANT,
+        "--dataset-id",
+        id,
+        "--input",
+        text(rows),
+        "--test-rows",
+        TEST_ROWS,
+        "--instruction",
+        "instruction",
+        "--output-column",
+        "output",
+        "--licence",
+        "WordNet",
+        "--out",
+        text(&out),
     ];
     let facts = owner.broker(layout, &args).await?;
     move_objects(&out.join("objects"), &layout.objects())?;
@@ -122,16 +143,35 @@ async fn admit(
     write(&file, recipe.as_bytes())?;
     let out = layout.path(&format!("submitted/{label}"));
     let args = [
-        "submit", "--recipe", text(&file), "--tournament", TOURNAMENT, "--base", MODEL_NAME, "--licence", "MIT",
-        "--escrow", text(operator_card), "--out", text(&out),
+        "submit",
+        "--recipe",
+        text(&file),
+        "--tournament",
+        TOURNAMENT,
+        "--base",
+        MODEL_NAME,
+        "--licence",
+        "MIT",
+        "--escrow",
+        text(operator_card),
+        "--out",
+        text(&out),
     ];
     entrant.broker(layout, &args).await?;
     move_objects(&out.join("objects"), &layout.objects())?;
     let submission = out.join("submission.json");
     let entry = out.join("roll-entry.json");
     let mut args = vec![
-        "enrol", "--submission", text(&submission), "--label", label, "--buy-in", BUY_IN, "--log-permitted",
-        "--out", text(&entry),
+        "enrol",
+        "--submission",
+        text(&submission),
+        "--label",
+        label,
+        "--buy-in",
+        BUY_IN,
+        "--log-permitted",
+        "--out",
+        text(&entry),
     ];
     if label == "baseline" {
         args.push("--champion");

@@ -39,6 +39,13 @@ impl Show {
         }
     }
 
+    /// A fact that a person would find noise.
+    pub(crate) fn fact_for_programs(&self, event: &Value) {
+        if self.output == DemoOutput::Json {
+            self.event(event);
+        }
+    }
+
     pub(crate) fn is_text(&self) -> bool {
         self.output == DemoOutput::Text
     }

@@ -1,0 +1,84 @@
+//! What is left at the end: the champion's artefact in the owner's hands, and the auditor's verdict.
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use super::parties::{Parties, answer, text};
+use super::show::Show;
+use super::tournament::Outcome;
+use super::{DemoError, Layout, io};
+
+/// Opens the champion's last artefact for the owner, then audits the bundle and shows the verdict.
+pub(crate) async fn collect(
+    layout: &Layout,
+    parties: &Parties,
+    outcome: &Outcome,
+    show: &mut Show,
+) -> Result<(), DemoError> {
+    let champion = outcome.tournament["holder"].as_str().unwrap_or_default().to_owned();
+    let (order, object) = last_artefact(layout, &champion)?;
+    let out = layout.path("champion");
+    let sealed = layout.path("host").join("objects").join(&object);
+    let key_id = format!("artefact/{order}");
+    let args =
+        ["open", "--key-id", &key_id, "--object", text(&sealed), "--order", &order, "--out", text(&out)];
+    parties.owner.broker(layout, &args).await?;
+    show.fact(
+        &format!("  the owner opened the champion's artefact into {}", out.display()),
+        &json!({"event": "champion", "submission": champion, "order": order, "folder": out}),
+    );
+    audit(layout, parties, show).await
+}
+
+/// The last train order of the champion that left an artefact, from the bundle's signed results.
+fn last_artefact(layout: &Layout, champion: &str) -> Result<(String, String), DemoError> {
+    let bytes = std::fs::read(layout.path("bundle.tar")).map_err(|source| io("bundle.tar", source))?;
+    let bundle = tiltyard_provisioning::bundle::Bundle::read(bytes)
+        .map_err(|error| answer("bundle.tar", &error.to_string()))?;
+    let mut found = None;
+    for index in 0u64.. {
+        let Some(leaf) = bundle.get(&tiltyard_provisioning::record::members::leaf(index)) else { break };
+        let leaf: Value = serde_json::from_slice(leaf).unwrap_or_default();
+        let body = &leaf["body"];
+        let trained = leaf["type"] == "outcome" && body["role"] == "train" && body["submission"] == champion;
+        if trained && let Some(order) = body["order"].as_str() {
+            found = artefact_of(&bundle, order).map(|object| (order.to_owned(), object)).or(found);
+        }
+    }
+    found.ok_or_else(|| DemoError::Undecided("the champion left no artefact".to_owned()))
+}
+
+fn artefact_of(bundle: &tiltyard_provisioning::bundle::Bundle, order: &str) -> Option<String> {
+    use tiltyard_provisioning::order::TrainResult;
+    use tiltyard_provisioning::statement::Signed;
+    let member = tiltyard_provisioning::record::members::result(&order.parse().ok()?);
+    let signed: Signed<TrainResult> = serde_json::from_slice(bundle.get(&member)?).ok()?;
+    let result = signed.verify(&signed.key).ok()?;
+    result.artefact.as_ref().map(|object| object.sha256.to_string())
+}
+
+async fn audit(layout: &Layout, parties: &Parties, show: &mut Show) -> Result<(), DemoError> {
+    let bundle = layout.path("bundle.tar");
+    let html = layout.path("report.html");
+    let key = |identity: &Value| identity["signing_key"].as_str().unwrap_or_default().to_owned();
+    let form = if show.is_text() { "text" } else { "json" };
+    let done = Command::new(layout.program("tiltyard-audit"))
+        .args(["verify", text(&bundle), "--html", text(&html), "--output", form])
+        .args(["--owner-key", &key(&parties.owner.identity)])
+        .args(["--operator-key", &key(&parties.operator.identity)])
+        .output()
+        .await
+        .map_err(|source| io("tiltyard-audit", source))?;
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let event =
+        json!({"event": "audit", "result": serde_json::from_str::<Value>(&said).unwrap_or(Value::Null)});
+    show.fact(&format!("\n{said}"), &event);
+    if done.status.success() {
+        return Ok(());
+    }
+    Err(DemoError::Program {
+        program: "tiltyard-audit verify".to_owned(),
+        status: done.status.to_string(),
+        stderr: String::from_utf8_lossy(&done.stderr).into_owned(),
+    })
+}
