@@ -14,7 +14,9 @@ pub enum BrokerError {
     FileTooLarge { path: PathBuf, expected: u64 },
     #[error("{path}: not a document of the expected kind: {what}")]
     Document { path: PathBuf, what: String },
-    #[error("cannot read the passphrase from {from}: {source}\n  give --passphrase-fd N, with N open for reading")]
+    #[error(
+        "cannot read the passphrase from {from}: {source}\n  give --passphrase-fd N, with N open for reading"
+    )]
     PassphraseUnreadable { from: String, source: io::Error },
     #[error("passphrase: expected {expected}")]
     PassphraseLength { expected: String },
@@ -30,7 +32,9 @@ pub enum BrokerError {
     WrongRole { act: &'static str, expected: &'static str, got: &'static str },
     #[error("another broker serves from {path}\n  one ledger has one writer")]
     Busy { path: PathBuf },
-    #[error("confirmation: expected the first 8 hex digits of p, {expected}, found {got}\n  read the changes above, then give --confirm")]
+    #[error(
+        "confirmation: expected the first 8 hex digits of p, {expected}, found {got}\n  read the changes above, then give --confirm"
+    )]
     NotConfirmed { expected: String, got: String },
     #[error("store: {0}")]
     Store(#[from] crate::StoreError),

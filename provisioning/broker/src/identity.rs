@@ -266,9 +266,7 @@ impl Unlocked {
 
     fn secret(&self, secret: Secret) -> Result<Zeroizing<Vec<u8>>, BrokerError> {
         let wrapped = store::secret(self.store.read(), secret.name())?.ok_or_else(damaged)?;
-        self.kek
-            .unwrap(&wrapped, &own_aad(&self.kek, secret))
-            .map_err(BrokerError::coded)
+        self.kek.unwrap(&wrapped, &own_aad(&self.kek, secret)).map_err(BrokerError::coded)
     }
 }
 
@@ -345,9 +343,8 @@ impl Unlocked {
         let rng = SystemRandom::new();
         let kek = Kek::generate(&rng).unwrap();
         let mut store = Store::create(&dir.join(STORE_FILE)).unwrap();
-        let identity = store
-            .write(|connection| Maker { connection, kek: &kek, rng: &rng }.broker(role))
-            .unwrap();
+        let identity =
+            store.write(|connection| Maker { connection, kek: &kek, rng: &rng }.broker(role)).unwrap();
         Self { store, identity: Identity::Broker(identity), kek }
     }
 }

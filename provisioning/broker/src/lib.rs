@@ -16,6 +16,8 @@
 //! assert!(LowArgs::try_parse_from(typed).is_ok());
 //! ```
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
+
 mod cli;
 mod clock;
 mod command;

@@ -37,7 +37,8 @@ impl Passphrase {
             PassphraseSource::Terminal => prompt("Passphrase: "),
             PassphraseSource::Descriptor(fd) => {
                 // Opened by its name under /proc, since taking over a raw descriptor is unsafe code.
-                let file = File::open(format!("/proc/self/fd/{fd}")).map_err(|source| unreadable(fd, source))?;
+                let file =
+                    File::open(format!("/proc/self/fd/{fd}")).map_err(|source| unreadable(fd, source))?;
                 first_line(file).map_err(|source| unreadable(fd, source)).and_then(Self::checked)
             }
         }
@@ -147,6 +148,9 @@ mod tests {
         let read = |bytes: &[u8]| Passphrase::checked(first_line(bytes).unwrap());
         assert!(matches!(read(b"\n"), Err(BrokerError::PassphraseLength { .. })));
         assert!(matches!(read(&[b'x'; 2000]), Err(BrokerError::PassphraseLength { .. })));
-        assert_eq!(read(&[b'x'; PASSPHRASE_MAX_BYTES]).map(|p| p.bytes().len()).ok(), Some(PASSPHRASE_MAX_BYTES));
+        assert_eq!(
+            read(&[b'x'; PASSPHRASE_MAX_BYTES]).map(|p| p.bytes().len()).ok(),
+            Some(PASSPHRASE_MAX_BYTES)
+        );
     }
 }

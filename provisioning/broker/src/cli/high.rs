@@ -148,8 +148,7 @@ impl TryFrom<LowCommand> for Command {
 
 impl From<low::Unlock> for HomeArgs {
     fn from(low: low::Unlock) -> Self {
-        let passphrase =
-            low.passphrase_fd.map_or(PassphraseSource::Terminal, PassphraseSource::Descriptor);
+        let passphrase = low.passphrase_fd.map_or(PassphraseSource::Terminal, PassphraseSource::Descriptor);
         Self { dir: low.dir, passphrase }
     }
 }
@@ -333,9 +332,18 @@ mod tests {
         for (line, argument) in [
             ("b serve --dir d --charter c --listen localhost", "--listen"),
             ("b open --dir d --key-id draw/x --object o --name 00 --order 00 --out o", "--order"),
-            ("b seal --dir d --tenant T --dataset-id x --input i --test-rows 1 --instruction a --output-column b --out o", "--tenant"),
-            ("b seal --dir d --tenant t --dataset-id x/y --input i --test-rows 1 --instruction a --output-column b --out o", "--dataset-id"),
-            ("b seal --dir d --tenant t --dataset-id x --input i --test-rows 0 --instruction a --output-column b --out o", "--test-rows"),
+            (
+                "b seal --dir d --tenant T --dataset-id x --input i --test-rows 1 --instruction a --output-column b --out o",
+                "--tenant",
+            ),
+            (
+                "b seal --dir d --tenant t --dataset-id x/y --input i --test-rows 1 --instruction a --output-column b --out o",
+                "--dataset-id",
+            ),
+            (
+                "b seal --dir d --tenant t --dataset-id x --input i --test-rows 0 --instruction a --output-column b --out o",
+                "--test-rows",
+            ),
             ("b enrol --dir d --submission s --label x --buy-in 9007199254740992 --out o", "--buy-in"),
         ] {
             assert_eq!(parse(line).err().map(|error| error.argument), Some(argument), "{line}");

@@ -124,7 +124,8 @@ fn confirm(p: &Hex<32>, given: Option<&str>) -> Result<(), BrokerError> {
     let expected: String = p.to_string().chars().take(CONFIRM_DIGITS).collect();
     let got = match given {
         Some(given) => given.to_owned(),
-        None => ask().map_err(|source| BrokerError::io("ask for confirmation on", Path::new("/dev/tty"), source))?,
+        None => ask()
+            .map_err(|source| BrokerError::io("ask for confirmation on", Path::new("/dev/tty"), source))?,
     };
     if got == expected { Ok(()) } else { Err(BrokerError::NotConfirmed { expected, got }) }
 }

@@ -42,8 +42,8 @@ pub(super) fn enrol(args: EnrolArgs, form: OutputForm) -> Result<(), BrokerError
     };
     write_private(&args.out, entry.as_bytes())?;
 
-    let entry: RollEntry = serde_json::from_str(&entry)
-        .map_err(|_| crate::StoreError::Damaged { what: "a row of the roll" })?;
+    let entry: RollEntry =
+        serde_json::from_str(&entry).map_err(|_| crate::StoreError::Damaged { what: "a row of the roll" })?;
     let row: RollRow = serde_json::from_slice(&entry.row.payload.0)
         .map_err(|_| crate::StoreError::Damaged { what: "a row of the roll" })?;
     let RollRow { submission, entrant, label, seq, champion, .. } = row;
@@ -78,8 +78,7 @@ fn admit(
         .map_err(|error| BrokerError::refused(error.code(), format!("escrow: {error}")))?;
     let dek = Dek::from_bytes(key).map_err(BrokerError::coded)?;
     let key_id = KeyId::Submission(id);
-    let aad =
-        WrapAad { key_id: key_id.to_string(), kek_id: home.kek.id(), version: 1, kind: WrapKind::Dek };
+    let aad = WrapAad { key_id: key_id.to_string(), kek_id: home.kek.id(), version: 1, kind: WrapKind::Dek };
     let bytes = home.kek.wrap(dek.expose(), &aad, &SystemRandom::new()).map_err(BrokerError::coded)?;
     let roll_key = home.ed25519(Secret::Roll)?;
     let now = now();
@@ -97,8 +96,7 @@ fn admit(
             log_permitted: args.log_permitted,
             champion: args.champion,
         };
-        let entry =
-            RollEntry { row: Signed::sign(&row, &roll_key), submission: handover.submission.clone() };
+        let entry = RollEntry { row: Signed::sign(&row, &roll_key), submission: handover.submission.clone() };
         // Strings and integers only, which always serialise.
         let entry = serde_json::to_string(&entry).unwrap_or_default();
         deks::add(connection, &key_id, &Wrapped { version: 1, bytes }, None, now)?;

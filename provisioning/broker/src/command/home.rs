@@ -18,7 +18,11 @@ pub(super) fn init(args: InitArgs, form: OutputForm) -> Result<(), BrokerError> 
     Ok(())
 }
 
-pub(super) fn entrant_init(args: &HomeArgs, kdf_memory_mib: u32, form: OutputForm) -> Result<(), BrokerError> {
+pub(super) fn entrant_init(
+    args: &HomeArgs,
+    kdf_memory_mib: u32,
+    form: OutputForm,
+) -> Result<(), BrokerError> {
     let passphrase = Passphrase::choose(args.passphrase)?;
     let home = Home::create_entrant(&args.dir, &passphrase, cost(kdf_memory_mib))?;
     print(home.identity(), form);

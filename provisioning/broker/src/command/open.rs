@@ -41,8 +41,9 @@ fn open_object(home: &Unlocked, args: &OpenArgs) -> Result<Opened, BrokerError> 
     let tenant = store::fact(home.store.read(), store::TENANT)?
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .ok_or_else(|| BrokerError::refused("ResourceNotFound", "this home has not served a charter yet"))?;
-    let wrapped = deks::newest(home.store.read(), &args.key_id)?
-        .ok_or_else(|| BrokerError::refused("ResourceNotFound", format!("no {} was deposited", args.key_id)))?;
+    let wrapped = deks::newest(home.store.read(), &args.key_id)?.ok_or_else(|| {
+        BrokerError::refused("ResourceNotFound", format!("no {} was deposited", args.key_id))
+    })?;
     let aad = WrapAad {
         key_id: args.key_id.to_string(),
         kek_id: home.kek.id(),
@@ -94,7 +95,8 @@ mod tests {
         for key_id in [KeyId::Artefact(*order), KeyId::Log(*order)] {
             let aad = WrapAad { key_id: key_id.to_string(), kek_id, version: 1, kind: WrapKind::Dek };
             let bytes = home.kek.wrap(dek.expose(), &aad, &SystemRandom::new()).unwrap();
-            let add = |c: &rusqlite::Connection| deks::add(c, &key_id, &Wrapped { version: 1, bytes }, None, 0);
+            let add =
+                |c: &rusqlite::Connection| deks::add(c, &key_id, &Wrapped { version: 1, bytes }, None, 0);
             home.store.write::<_, StoreError>(add).unwrap();
         }
         home.store.write::<_, StoreError>(|c| store::set_fact(c, store::TENANT, b"acme")).unwrap();

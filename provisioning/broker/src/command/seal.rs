@@ -122,12 +122,19 @@ fn keep_keys(
     ];
     home.store.write(|connection| {
         rows.iter()
-            .try_for_each(|((key_id, wrapped), manifest)| deks::add(connection, key_id, wrapped, Some(manifest), now))
+            .try_for_each(|((key_id, wrapped), manifest)| {
+                deks::add(connection, key_id, wrapped, Some(manifest), now)
+            })
             .map_err(BrokerError::from)
     })
 }
 
-fn write_split(out: &Path, dataset: &str, split: Split, sealed: &SealedSplit) -> Result<SplitFacts, BrokerError> {
+fn write_split(
+    out: &Path,
+    dataset: &str,
+    split: Split,
+    sealed: &SealedSplit,
+) -> Result<SplitFacts, BrokerError> {
     let mut objects = Vec::with_capacity(sealed.objects.len());
     for (name, bytes) in &sealed.objects {
         let (sha256, _) = write_object(out, bytes)?;

@@ -35,8 +35,13 @@ impl Core {
             if !lease.is_live(now) {
                 return Err(Denial::new(Code::LeaseLapsed, format!("lease {}", lease.lease)));
             }
-            let allowed =
-                deposit_allowed(&self.charter, self.owner, lease.role, lease.order.as_ref(), &deposit.key_id)?;
+            let allowed = deposit_allowed(
+                &self.charter,
+                self.owner,
+                lease.role,
+                lease.order.as_ref(),
+                &deposit.key_id,
+            )?;
             let secret = self.open_deposit(&deposit, &lease)?;
             let receipt = self.receipt(lease.lease, signed.digest(), now);
             if stored.is_some() {

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 use tiltyard_attestation::Hex;
-use tiltyard_attestation::checks;
 use tiltyard_attestation::Refusal;
+use tiltyard_attestation::checks;
 use tiltyard_provisioning::hpke::HpkeError;
 use tiltyard_provisioning::stage::StageError;
 

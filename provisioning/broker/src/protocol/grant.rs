@@ -7,9 +7,7 @@ use tiltyard_provisioning::hpke::{release_aad, release_info, seal_to};
 use tiltyard_provisioning::keyid::KeyId;
 use tiltyard_provisioning::ledger::{Checkpoint, MerkleLog};
 use tiltyard_provisioning::order::Order;
-use tiltyard_provisioning::release::{
-    AttestAnswer, AttestRequest, KeyRelease, Lease, Receipt, ReleasedKey,
-};
+use tiltyard_provisioning::release::{AttestAnswer, AttestRequest, KeyRelease, Lease, Receipt, ReleasedKey};
 use tiltyard_provisioning::stage::{allowed, trainers_ended};
 use tiltyard_provisioning::statement::{Signed, Verified};
 use zeroize::Zeroizing;
@@ -48,8 +46,8 @@ impl Core {
             // Taken out: if the transaction fails, the tree may be ahead of the store, and is thrown away.
             let mut tree = state.take_tree()?;
             let State { store, .. } = &mut *state;
-            let committed = store
-                .write(|connection| self.commit(connection, &mut tree, attested, request, evidence))?;
+            let committed =
+                store.write(|connection| self.commit(connection, &mut tree, attested, request, evidence))?;
             state.tree = Some(tree);
             committed
         };
@@ -114,7 +112,8 @@ impl Core {
         if order.digest() != expected {
             return Err(refused(format!("expected order {expected}, found {}", order.digest())));
         }
-        if order.v != 1 || order.charter != self.charter.p() || order.tournament != self.charter.tournament.id {
+        if order.v != 1 || order.charter != self.charter.p() || order.tournament != self.charter.tournament.id
+        {
             return Err(refused("the order is for another charter or tournament".into()));
         }
         if order.work.role() != attested.role {
@@ -132,7 +131,10 @@ impl Core {
                     && row.is_live(now)
             });
             if !live {
-                return Err(refused(format!("{} is no live referee lease of this key here", order.referee.lease)));
+                return Err(refused(format!(
+                    "{} is no live referee lease of this key here",
+                    order.referee.lease
+                )));
             }
         }
         Ok(Some(order))
@@ -213,7 +215,8 @@ impl Core {
         let KeyId::Dataset { id, split } = key_id else {
             return Ok(deks::newest(connection, key_id)?);
         };
-        let named = self.charter.datasets.iter().find(|named| named.dataset_id == *id && named.split == *split);
+        let named =
+            self.charter.datasets.iter().find(|named| named.dataset_id == *id && named.split == *split);
         let Some(named) = named else { return Ok(None) };
         let Some(wrapped) = deks::of_source(connection, key_id, &named.manifest_sha256)? else {
             return Ok(None);
@@ -226,11 +229,19 @@ impl Core {
         Ok(Some(wrapped))
     }
 
-    fn within_quota(&self, connection: &Connection, attested: &Attested, key_id: &KeyId) -> Result<(), Denial> {
+    fn within_quota(
+        &self,
+        connection: &Connection,
+        attested: &Attested,
+        key_id: &KeyId,
+    ) -> Result<(), Denial> {
         let most = self.charter.limits.max_releases;
         let others = deks::released_to_others(connection, &self.charter.p(), key_id, &attested.lease)?;
         if others >= u64::from(most) {
-            return Err(Denial::new(Code::QuotaSpent, format!("{key_id}: {others} of {most} releases are used")));
+            return Err(Denial::new(
+                Code::QuotaSpent,
+                format!("{key_id}: {others} of {most} releases are used"),
+            ));
         }
         Ok(())
     }

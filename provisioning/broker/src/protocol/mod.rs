@@ -16,9 +16,7 @@ use ring::signature::Ed25519KeyPair;
 use tiltyard_attestation::binding::HpkePublicKey;
 use tiltyard_attestation::policy::Level;
 use tiltyard_attestation::result::Anchors;
-use tiltyard_attestation::{
-    Collateral, ForeignAnchors, Hex, Role, TrustAnchors, Verifier,
-};
+use tiltyard_attestation::{Collateral, ForeignAnchors, Hex, Role, TrustAnchors, Verifier};
 use tiltyard_provisioning::charter::{BrokerOwner, OpenCharter};
 use tiltyard_provisioning::dek::Kek;
 use tiltyard_provisioning::hpke::HpkeSecret;
@@ -90,19 +88,15 @@ impl Core {
             Identity::Broker(identity) => identity.clone(),
             Identity::Entrant(_) => home.broker("serve")?.clone(),
         };
-        let charter = OpenCharter::open(&setup.charter)
-            .map_err(|error| BrokerError::refused(error.code(), error))?;
+        let charter =
+            OpenCharter::open(&setup.charter).map_err(|error| BrokerError::refused(error.code(), error))?;
         // An expired charter is refused at start; one that expires later is refused request by request.
         charter.at(now).map_err(|error| BrokerError::refused(error.code(), error))?;
         is_named(&charter, &identity)?;
         let trust = trust_anchors(&charter, setup.anchors)?;
         let anchors = trust.label();
         let verifier = Verifier::new(trust, charter.policy().clone(), charter.reference_values.clone());
-        let keys = Keys {
-            answer: home.ed25519(Secret::Answer)?,
-            hpke: home.hpke()?,
-            kek: home.kek,
-        };
+        let keys = Keys { answer: home.ed25519(Secret::Answer)?, hpke: home.hpke()?, kek: home.kek };
         home.store.write(|connection| remember(connection, &charter, now))?;
         Ok(Self {
             origin: ledger_origin(&charter.tenant, identity.role),
@@ -202,10 +196,16 @@ fn is_named(charter: &OpenCharter, identity: &PublicIdentity) -> Result<(), Brok
         .signed_by(identity.role, &identity.signing_key)
         .map_err(|error| BrokerError::refused(error.code(), error))?;
     let named = charter.brokers.iter().find(|broker| broker.owner == signing.party()).ok_or_else(|| {
-        BrokerError::refused("E_CHARTER_GRAPH", format!("the charter names no broker of the {:?}", identity.role))
+        BrokerError::refused(
+            "E_CHARTER_GRAPH",
+            format!("the charter names no broker of the {:?}", identity.role),
+        )
     })?;
     let differs = |what: &str, expected: Hex<32>, got: Hex<32>| {
-        BrokerError::refused("E_CHARTER_GRAPH", format!("{what}: expected {expected}, the charter names {got}"))
+        BrokerError::refused(
+            "E_CHARTER_GRAPH",
+            format!("{what}: expected {expected}, the charter names {got}"),
+        )
     };
     if named.key != identity.broker_key {
         return Err(differs("broker key", identity.broker_key, named.key));
@@ -230,7 +230,9 @@ fn trust_anchors(
     let Some(set) = anchors else {
         return match charter.reference_values.foreign_anchors {
             None => Ok(TrustAnchors::vendor()),
-            Some(named) => Err(refused(format!("the charter names anchor set {named}; give it with --anchors"))),
+            Some(named) => {
+                Err(refused(format!("the charter names anchor set {named}; give it with --anchors")))
+            }
         };
     };
     let got = set.digest();
@@ -244,11 +246,7 @@ fn trust_anchors(
 }
 
 /// One tenant a home, one direction for each charter's versions (PROVISIONING 9, E_CHARTER_CHAIN).
-fn remember(
-    connection: &rusqlite::Connection,
-    charter: &OpenCharter,
-    now: u64,
-) -> Result<(), BrokerError> {
+fn remember(connection: &rusqlite::Connection, charter: &OpenCharter, now: u64) -> Result<(), BrokerError> {
     store::tick(connection, now)?;
     match store::fact(connection, store::TENANT)? {
         Some(tenant) if tenant != charter.tenant.as_bytes() => {
@@ -260,7 +258,9 @@ fn remember(
         None => store::set_fact(connection, store::TENANT, charter.tenant.as_bytes())?,
     }
     match ledger::served_charter(connection, &charter.charter_id)? {
-        Some((version, p)) if version > charter.version || (version == charter.version && p != charter.p()) => {
+        Some((version, p))
+            if version > charter.version || (version == charter.version && p != charter.p()) =>
+        {
             let what = format!(
                 "{}: version {version} ({p}) was served, found version {} ({})",
                 charter.charter_id,

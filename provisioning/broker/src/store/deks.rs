@@ -30,8 +30,9 @@ pub(crate) fn add(
 
 /// The newest version of a key.
 pub(crate) fn newest(connection: &Connection, key_id: &KeyId) -> Result<Option<Wrapped>, StoreError> {
-    let mut query = connection
-        .prepare_cached("SELECT version, wrapped FROM deks WHERE key_id = ?1 ORDER BY version DESC LIMIT 1")?;
+    let mut query = connection.prepare_cached(
+        "SELECT version, wrapped FROM deks WHERE key_id = ?1 ORDER BY version DESC LIMIT 1",
+    )?;
     Ok(query.query_row([key_id.to_string()], read).optional()?)
 }
 

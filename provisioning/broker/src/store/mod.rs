@@ -99,7 +99,9 @@ pub(crate) fn fact(connection: &Connection, name: &str) -> Result<Option<Vec<u8>
 /// Writes one named value.
 pub(crate) fn set_fact(connection: &Connection, name: &str, value: &[u8]) -> Result<(), StoreError> {
     connection
-        .prepare_cached("INSERT INTO facts(name, value) VALUES (?1, ?2) ON CONFLICT(name) DO UPDATE SET value = ?2")?
+        .prepare_cached(
+            "INSERT INTO facts(name, value) VALUES (?1, ?2) ON CONFLICT(name) DO UPDATE SET value = ?2",
+        )?
         .execute(params![name, value])?;
     Ok(())
 }
@@ -178,7 +180,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::create(&folder.path().join("store")).unwrap();
         let pragma = |name: &str| {
-            store.read().pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0)).unwrap()
+            store
+                .read()
+                .pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
+                .unwrap()
         };
         assert_eq!(pragma("journal_mode"), rusqlite::types::Value::Text("wal".into()));
         assert_eq!(pragma("synchronous"), rusqlite::types::Value::Integer(2));
@@ -193,7 +198,8 @@ mod tests {
         drop(store);
         assert!(matches!(Store::open(&path), Err(StoreError::Version { got: 99, .. })));
         assert!(Store::open(&folder.path().join("absent")).is_err());
-        std::fs::write(&path, b"not a database, though long enough to hold a header of one, so it seems").unwrap();
+        std::fs::write(&path, b"not a database, though long enough to hold a header of one, so it seems")
+            .unwrap();
         assert!(matches!(Store::open(&path), Err(StoreError::Sqlite(_))));
     }
 

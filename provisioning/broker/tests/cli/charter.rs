@@ -139,7 +139,8 @@ fn a_signer_must_type_back_what_it_read_and_sees_every_change() {
     terms.limits.lease_s = 60;
     let confirm = write(&trial, &terms);
     let diff = trial.facts("charter diff old.json charter.json");
-    let paths: Vec<_> = diff["changes"].as_array().unwrap().iter().map(|c| c["path"].as_str().unwrap()).collect();
+    let paths: Vec<_> =
+        diff["changes"].as_array().unwrap().iter().map(|c| c["path"].as_str().unwrap()).collect();
     assert_eq!(paths, ["limits.max_releases", "limits.lease_s"], "widening first");
     let signed = trial.run(&format!(
         "charter sign --dir owner --charter charter.json --previous old.json --out out.json --confirm {confirm} \

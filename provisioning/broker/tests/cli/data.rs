@@ -11,7 +11,10 @@ const SEAL: &str = "seal --dir owner --tenant acme --dataset-id claims --input r
 
 fn rows(trial: &Trial) {
     let line = |i: usize| {
-        format!("{{\"question\":\"canary-{i}-question\",\"answer\":\"canary-{i}-answer\",\"customer\":\"c{}\"}}\n", i % 9)
+        format!(
+            "{{\"question\":\"canary-{i}-question\",\"answer\":\"canary-{i}-answer\",\"customer\":\"c{}\"}}\n",
+            i % 9
+        )
     };
     trial.write("rows.jsonl", (0..40).map(line).collect::<String>());
 }

@@ -64,7 +64,9 @@ fn bad_passphrases_parameters_and_key_files() {
 
     let kek = trial.path("owner/kek");
     let good = fs::read(&kek).unwrap();
-    for (at, expected) in [(0, "E_KEK_HEADER"), (7, "E_KEK_HEADER"), (8, "E_KEK_PARAMS"), (30, "E_COMMITMENT")] {
+    for (at, expected) in
+        [(0, "E_KEK_HEADER"), (7, "E_KEK_HEADER"), (8, "E_KEK_PARAMS"), (30, "E_COMMITMENT")]
+    {
         let mut bad = good.clone();
         bad[at] ^= 0x40;
         fs::write(&kek, bad).unwrap();

@@ -29,9 +29,7 @@ impl Peer {
         let mut connection = ClientConnection::new(Arc::new(config), name)?;
         let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        connection
-            .complete_io(&mut socket)
-            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        connection.complete_io(&mut socket).map_err(|error| rustls::Error::General(error.to_string()))?;
         Ok(Self(StreamOwned::new(connection, socket)))
     }
 

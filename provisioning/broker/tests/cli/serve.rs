@@ -167,7 +167,8 @@ fn one_broker_a_home_and_a_killed_one_starts_again() {
     let running = Running::start(&trial);
     let line = "serve --dir owner --charter signed.json --passphrase-fd 0";
     assert_eq!(trial.run(line).failure(), (1, "E_BUSY"));
-    let (_, before) = running.peer().post("/tiltyard/v1/challenge", running.challenge().to_string().as_bytes());
+    let (_, before) =
+        running.peer().post("/tiltyard/v1/challenge", running.challenge().to_string().as_bytes());
     drop(running);
 
     let running = Running::start(&trial);
@@ -206,10 +207,7 @@ fn what_is_not_served() {
     trial.write("unsigned.json", envelope.replacen("\"sig\":\"", "\"sig\":\"AAAA", 1));
     assert_eq!(trial.run(&line("unsigned.json")).failure(), (3, "E_CHARTER_SIG"));
     trial.write("anchors.json", "{\"snp\":[]}");
-    assert_eq!(
-        trial.run(&line("signed.json --anchors anchors.json")).failure(),
-        (3, "AnchorsNotVendor")
-    );
+    assert_eq!(trial.run(&line("signed.json --anchors anchors.json")).failure(), (3, "AnchorsNotVendor"));
 
     // A home that is not the charter's owner.
     let stranger = trial.init("stranger", "owner");

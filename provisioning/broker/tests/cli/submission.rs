@@ -68,7 +68,12 @@ fn copies_a_second_champion_and_strangers_keys_are_refused() {
     assert_eq!(enrol(&trial, "bob", "").failure(), (3, "E_DUPLICATE"));
     assert_eq!(enrol(&trial, "cyd", "--champion").failure(), (3, "E_CHAMPION"));
     assert_eq!(enrol(&trial, "cyd", "").out["seq"], 2);
-    assert_eq!(trial.run("enrol --dir ada --submission ada-out/submission.json --label x --out x --passphrase-fd 0").code, 2);
+    assert_eq!(
+        trial
+            .run("enrol --dir ada --submission ada-out/submission.json --label x --out x --passphrase-fd 0")
+            .code,
+        2
+    );
 }
 
 #[test]
@@ -80,7 +85,8 @@ fn a_handover_that_was_changed_is_refused() {
     submit(&trial, "bob", "rank = 4\n");
     let path = trial.path("ada-out/submission.json");
     let good: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    let other: Value = serde_json::from_slice(&fs::read(trial.path("bob-out/submission.json")).unwrap()).unwrap();
+    let other: Value =
+        serde_json::from_slice(&fs::read(trial.path("bob-out/submission.json")).unwrap()).unwrap();
     let refused = |change: &dyn Fn(&mut Value)| {
         let mut bad = good.clone();
         change(&mut bad);

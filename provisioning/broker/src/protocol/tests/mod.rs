@@ -13,10 +13,10 @@ use tiltyard_attestation::evidence::{CpuEvidence, Evidence};
 use tiltyard_attestation::policy::{GpuFloor, Product, SnpFloor, Tcb, TeeFloor};
 use tiltyard_attestation::reference::{ReferenceImage, ReferenceValues};
 use tiltyard_attestation::{Backend, Base64Bytes};
+use tiltyard_provisioning::charter::KemFloor;
 use tiltyard_provisioning::charter::{
     self, BaseModel, Broker, Budget, Charter, Dataset, Limits, Output, Signers, TournamentTerms,
 };
-use tiltyard_provisioning::charter::KemFloor;
 use tiltyard_provisioning::dek::{Dek, WrapAad, WrapKind};
 use tiltyard_provisioning::hpke::{release_aad, release_info};
 use tiltyard_provisioning::keyid::{KeyId, Split};
@@ -302,4 +302,3 @@ fn lab_charter(owner: &PublicIdentity, operator: Hex<32>) -> Charter {
         kem_floor: KemFloor::Hybrid,
     }
 }
-

@@ -97,7 +97,11 @@ fn an_order_counts_only_if_a_live_attested_referee_of_this_broker_signed_it() {
         let order = Signed::sign(&document, &referee.signing);
         assert_eq!(outcome(Some(&order), order.digest(), NOW), refused);
     }
-    assert_eq!(outcome(Some(&order), order.digest(), NOW + LEASE_S + 1), refused, "the referee's lease lapsed");
+    assert_eq!(
+        outcome(Some(&order), order.digest(), NOW + LEASE_S + 1),
+        refused,
+        "the referee's lease lapsed"
+    );
 }
 
 #[test]
