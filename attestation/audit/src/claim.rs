@@ -156,7 +156,12 @@ pub(crate) struct Difference {
 pub(crate) struct Compared(pub(crate) Vec<Difference>);
 
 impl Compared {
-    pub(crate) fn field<T: PartialEq + std::fmt::Debug>(mut self, field: &'static str, expected: T, found: T) -> Self {
+    pub(crate) fn field<T: PartialEq + std::fmt::Debug>(
+        mut self,
+        field: &'static str,
+        expected: T,
+        found: T,
+    ) -> Self {
         if expected != found {
             let (expected, found) = (format!("{expected:?}"), format!("{found:?}"));
             self.0.push(Difference { field, expected, found });

@@ -51,7 +51,12 @@ impl Documents {
             }
         }
         if broken.is_empty() {
-            claims.pass("BDL-2", "bundle", "every member is a document of the format", "its name and its syntax");
+            claims.pass(
+                "BDL-2",
+                "bundle",
+                "every member is a document of the format",
+                "its name and its syntax",
+            );
         } else {
             claims.fail(
                 "BDL-2",

@@ -87,13 +87,18 @@ impl Terms<'_> {
         claims: &mut Claims,
     ) -> Option<ShownGuest> {
         let title = "its lease is signed by the owner's broker";
-        let lease = claims.check("LSE-1", name, title, "Ed25519", guest.lease.verify(&self.broker))?.into_value();
+        let lease =
+            claims.check("LSE-1", name, title, "Ed25519", guest.lease.verify(&self.broker))?.into_value();
         let charter = self.charter;
         let (issued, until) = (lease.issued_at, lease.not_after);
         let compared = Compared::default()
             .field("charter", charter.p(), lease.charter)
             .field("lease", name.to_owned(), lease.lease.to_string())
-            .field("length within limits.lease_s", true, until.saturating_sub(issued) <= charter.limits.lease_s)
+            .field(
+                "length within limits.lease_s",
+                true,
+                until.saturating_sub(issued) <= charter.limits.lease_s,
+            )
             .field("ends within the charter", true, until <= charter.not_after);
         claims.without("LSE-2", name, "its lease is this charter's, for this guest", lease.lease, compared.0);
         let release = self.receipt(name, guest, &lease, claims)?;
@@ -146,7 +151,10 @@ impl Terms<'_> {
         held.then_some(release)
     }
 
-    fn checkpoint(&self, guest: &AttestedGuest) -> Result<Checkpoint, tiltyard_provisioning::ledger::LedgerError> {
+    fn checkpoint(
+        &self,
+        guest: &AttestedGuest,
+    ) -> Result<Checkpoint, tiltyard_provisioning::ledger::LedgerError> {
         let key = NoteKey { name: self.origin.clone(), public: self.broker };
         Checkpoint::open(&guest.receipt.checkpoint, &key)?.for_origin(&self.origin)
     }
@@ -187,8 +195,12 @@ impl Terms<'_> {
         claims: &mut Claims,
     ) -> Option<AttestationResult> {
         let title = format!("its evidence as {} passes appraisal as of its release", role(lease.role));
-        match self.verifier.appraise(self.challenge(lease, release, now), &guest.evidence, &Collateral::none(), now)
-        {
+        match self.verifier.appraise(
+            self.challenge(lease, release, now),
+            &guest.evidence,
+            &Collateral::none(),
+            now,
+        ) {
             Ok(result) => {
                 let by = format!("{} checks, {}", result.trace().len(), result.anchors());
                 claims.pass("EVD-1", name, &title, by);
@@ -300,7 +312,8 @@ fn waived(at: Level, shown: &ShownGuests, claims: &mut Claims) {
     for ((check, expected, got), guests) in rows {
         let row = shown.values().flat_map(|guest| &guest.open).find(|row| row.check.as_str() == check);
         let title = row.map_or("", |row| row.check.row().title);
-        let why = format!("{guests} guest(s): expected {expected}, found {got}; accepted at level {}", level(at));
+        let why =
+            format!("{guests} guest(s): expected {expected}, found {got}; accepted at level {}", level(at));
         claims.not_shown("EVD-4", check, title, why);
     }
 }

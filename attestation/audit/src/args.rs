@@ -1,0 +1,153 @@
+//! Command line.
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tiltyard_attestation::Hex;
+use tiltyard_attestation::checks::CHECKS;
+use tiltyard_provisioning::bundle::BUNDLE_MAX_BYTES;
+
+use crate::text::{Colour, Detail, coloured};
+use crate::verify::{Audit, Overall, Pins, verify};
+
+/// Largest anchor document, in bytes.
+const ANCHORS_MAX_BYTES: u64 = 1024 * 1024;
+
+/// Checks a tournament's bundle offline.
+///
+/// Exit codes: 0 nothing contradicted, 1 a file could not be read or written, 2 usage, 3 a claim failed.
+#[derive(Debug, Parser)]
+#[command(name = "tiltyard-audit", version)]
+struct LowArgs {
+    #[command(subcommand)]
+    command: LowCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum LowCommand {
+    /// Check a bundle: evidence, signatures, proofs, and the rules replayed
+    Verify(LowVerify),
+    /// Print the checklist of the appraisal
+    Checks {
+        #[arg(long, value_enum, default_value_t = OutputForm::Text)]
+        output: OutputForm,
+    },
+}
+
+#[derive(Debug, Args)]
+struct LowVerify {
+    /// The bundle's file
+    bundle: PathBuf,
+    #[arg(long, value_enum, default_value_t = OutputForm::Text)]
+    output: OutputForm,
+    /// Write the report as one self-contained page
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// The owner's Ed25519 key, known from elsewhere
+    #[arg(long, value_name = "HEX")]
+    owner_key: Option<Hex<32>>,
+    /// The operator's Ed25519 key, known from elsewhere
+    #[arg(long, value_name = "HEX")]
+    operator_key: Option<Hex<32>>,
+    /// The foreign anchor set that a lab charter names, instead of the bundle's own copy
+    #[arg(long, value_name = "FILE")]
+    anchors: Option<PathBuf>,
+    /// Time of the audit: nothing may be later, and what is valid no more is printed
+    #[arg(long, value_name = "UNIX")]
+    at: Option<u64>,
+    /// Print each claim, also where all of a kind hold
+    #[arg(long)]
+    all: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OutputForm {
+    Text,
+    Json,
+}
+
+/// Why the audit did not come to a verdict.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error("{}: {error}", path.display())]
+    Read { path: PathBuf, error: io::Error },
+    #[error("{}: expected at most {max} bytes, found {got}", path.display())]
+    TooLarge { path: PathBuf, max: u64, got: u64 },
+    #[error("{}: {error}", path.display())]
+    Write { path: PathBuf, error: io::Error },
+    #[error("standard output: {0}")]
+    Print(io::Error),
+    #[error("report: {0}")]
+    Report(#[from] askama::Error),
+    #[error("report: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let done = match LowArgs::parse().command {
+        LowCommand::Verify(args) => run(&args),
+        LowCommand::Checks { output } => checks(output).map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|failed| {
+        // Nobody is left to tell if this fails too.
+        let _ = writeln!(io::stderr(), "tiltyard-audit: {failed}");
+        ExitCode::from(1)
+    })
+}
+
+fn run(args: &LowVerify) -> Result<ExitCode, Failed> {
+    let bundle = read(&args.bundle, BUNDLE_MAX_BYTES as u64)?;
+    let anchors = args.anchors.as_deref().map(|path| read(path, ANCHORS_MAX_BYTES)).transpose()?;
+    let pins = Pins { owner_key: args.owner_key, operator_key: args.operator_key, anchors, at: args.at };
+    let audit = verify(&bundle, &pins);
+    if let Some(path) = &args.html {
+        let page = crate::report::html(&audit)?;
+        fs::write(path, page).map_err(|error| Failed::Write { path: path.clone(), error })?;
+    }
+    print(&shown(&audit, args)?)?;
+    Ok(match audit.verdict {
+        Overall::Pass => ExitCode::SUCCESS,
+        Overall::Fail => ExitCode::from(3),
+    })
+}
+
+fn shown(audit: &Audit, args: &LowVerify) -> Result<String, Failed> {
+    let detail = if args.all { Detail::Every } else { Detail::Grouped };
+    let colour = if io::stdout().is_terminal() { Colour::On } else { Colour::Off };
+    Ok(match args.output {
+        OutputForm::Text => coloured(audit, detail, colour),
+        OutputForm::Json => format!("{}\n", serde_json::to_string_pretty(audit)?),
+    })
+}
+
+fn checks(output: OutputForm) -> Result<(), Failed> {
+    print(&match output {
+        OutputForm::Json => format!("{}\n", serde_json::to_string_pretty(CHECKS)?),
+        OutputForm::Text => CHECKS
+            .iter()
+            .map(|check| {
+                let class = format!("{:?}", check.class).to_lowercase();
+                format!("{:<7} {class:<7} {} [{}]\n", check.id.as_str(), check.title, check.source)
+            })
+            .collect(),
+    })
+}
+
+/// The whole file, once its length is within bounds.
+fn read(path: &Path, max: u64) -> Result<Vec<u8>, Failed> {
+    let failed = |error| Failed::Read { path: path.to_owned(), error };
+    let got = fs::metadata(path).map_err(failed)?.len();
+    if got > max {
+        return Err(Failed::TooLarge { path: path.to_owned(), max, got });
+    }
+    fs::read(path).map_err(failed)
+}
+
+fn print(text: &str) -> Result<(), Failed> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failed::Print)
+}
