@@ -172,10 +172,9 @@ impl BrokerClient {
         self.act(DEPOSIT_PATH, &signed).await
     }
 
-    /// Ends a lease: this guest's own, or, as the referee, that of a guest that was lost.
-    pub(crate) async fn end(&self, attester: &Attester, lease: Hex<16>) -> Result<(), GuestError> {
-        let signed = Signed::sign(&End { lease }, attester.signing());
-        self.act(END_PATH, &signed).await
+    /// Ends a lease: this guest's own or, as the referee, that of a guest that was lost.
+    pub(crate) async fn end(&self, attester: &Attester, end: End) -> Result<(), GuestError> {
+        self.act(END_PATH, &Signed::sign(&end, attester.signing())).await
     }
 
     /// Sends a signed act; the broker's signed word says that it has become durable.

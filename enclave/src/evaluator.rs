@@ -13,6 +13,7 @@ use tiltyard_provisioning::order::{
     ScoreClaim, Status, Work,
 };
 use tiltyard_provisioning::output::{OutputKind, open_output};
+use tiltyard_provisioning::release::End;
 use tiltyard_provisioning::statement::{Signed, Verified};
 use tiltyard_training::{Adapter, Artefact, ArtefactError, BaseModel, Item, evaluate};
 use zeroize::Zeroizing;
@@ -76,7 +77,7 @@ pub(crate) async fn serve(guest: Arc<Guest>) -> Result<(), GuestError> {
         evidence: grant.guest.evidence,
         result: GuestResult::Evaluated(evaluated),
     };
-    owner.end(&guest.attester, guest.attester.config().lease).await?;
+    owner.end(&guest.attester, End::Lease(guest.attester.config().lease)).await?;
     guest.report(&order, &report).await
 }
 

@@ -16,6 +16,7 @@ use tiltyard_provisioning::order::{
     GuestReport, GuestResult, ObjectRef, Order, Status, Submission, TrainResult, Work,
 };
 use tiltyard_provisioning::output::{OutputKind, open_submission, seal_output};
+use tiltyard_provisioning::release::End;
 use tiltyard_provisioning::statement::{Signed, Verified};
 use tiltyard_training::{BaseModel, Clock, Item, Recipe, Stop, TrainJob, train};
 use zeroize::Zeroizing;
@@ -98,8 +99,8 @@ pub(crate) async fn serve(guest: Arc<Guest>) -> Result<(), GuestError> {
         result: GuestResult::Trained(Signed::sign(&result, guest.attester.signing())),
     };
     let lease = guest.attester.config().lease;
-    operator.end(&guest.attester, lease).await?;
-    owner.end(&guest.attester, lease).await?;
+    operator.end(&guest.attester, End::Lease(lease)).await?;
+    owner.end(&guest.attester, End::Lease(lease)).await?;
     guest.report(&order, &report).await
 }
 

@@ -87,7 +87,9 @@ pub enum AgentError {
     Charter { path: PathBuf, source: CharterError },
     #[error("roll {path}: not an entries document, line {line}\n  write it with the operator's tool")]
     Roll { path: PathBuf, line: usize },
-    #[error("state directory {path}: it belongs to charter {expected}, asked to run {got}\n  use one state directory for each charter")]
+    #[error(
+        "state directory {path}: it belongs to charter {expected}, asked to run {got}\n  use one state directory for each charter"
+    )]
     OtherCharter { path: PathBuf, expected: String, got: String },
     #[error("api listener {address}: {source}\n  choose another address with --api")]
     Listen { address: SocketAddr, source: std::io::Error },
@@ -103,7 +105,9 @@ pub enum AgentError {
     Input(#[from] InputError),
     #[error("a simulator serves lab charters only, this one is {level:?}\n  leave --simulator out")]
     SimulatorAboveLab { level: tiltyard_attestation::policy::Level },
-    #[error("the referee ended before the tournament was decided: {code}\n  the state directory is kept: start again to go on")]
+    #[error(
+        "the referee ended before the tournament was decided: {code}\n  the state directory is kept: start again to go on"
+    )]
     RefereeEnded { code: String },
     #[error("stopped before the tournament was decided\n  the state directory is kept: start again to go on")]
     Interrupted,
@@ -292,8 +296,8 @@ impl Agent {
 /// Reads a charter's envelope and opens it.
 pub fn read_charter(path: &Path) -> Result<(Vec<u8>, OpenCharter), AgentError> {
     let bytes = read_within(path, CHARTER_MAX_BYTES)?;
-    let charter = OpenCharter::open(&bytes)
-        .map_err(|source| AgentError::Charter { path: path.to_owned(), source })?;
+    let charter =
+        OpenCharter::open(&bytes).map_err(|source| AgentError::Charter { path: path.to_owned(), source })?;
     Ok((bytes, charter))
 }
 

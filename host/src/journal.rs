@@ -83,7 +83,9 @@ pub enum Enqueued {
 pub enum JournalError {
     #[error("state directory {path} is in use by process {pid}\n  stop that one first")]
     AlreadyRunning { path: PathBuf, pid: String },
-    #[error("journal {path} is damaged: {what}\n  restore it from a backup, or start in an empty state directory")]
+    #[error(
+        "journal {path} is damaged: {what}\n  restore it from a backup, or start in an empty state directory"
+    )]
     Corrupt { path: PathBuf, what: String },
     #[error("journal {path}: the disk is full\n  free space on it and start again")]
     Full { path: PathBuf },
@@ -196,7 +198,9 @@ impl Journal {
     pub fn left_guests(&self) -> Result<Vec<LeftGuest>, JournalError> {
         let db = self.lock();
         let rows = db
-            .prepare("SELECT lease, order_digest, pid, start_ticks, boot_id FROM guest WHERE state <> 'cleaned'")
+            .prepare(
+                "SELECT lease, order_digest, pid, start_ticks, boot_id FROM guest WHERE state <> 'cleaned'",
+            )
             .and_then(|mut query| {
                 query
                     .query_map([], |row| {
@@ -221,7 +225,8 @@ impl Journal {
         attempt: u32,
         now: u64,
     ) -> Result<Enqueued, JournalError> {
-        let waiting: u32 = self.ask("SELECT count(*) FROM order_queue WHERE state='queued'", params![])?.unwrap_or(0);
+        let waiting: u32 =
+            self.ask("SELECT count(*) FROM order_queue WHERE state='queued'", params![])?.unwrap_or(0);
         if waiting >= QUEUE_MAX {
             return Err(JournalError::QueueFull);
         }
@@ -267,12 +272,19 @@ impl Journal {
         let rows: Result<Vec<String>, _> = db
             .prepare("SELECT digest FROM order_queue WHERE state NOT IN ('delivered','lost') ORDER BY taken_at, digest")
             .and_then(|mut query| query.query_map([], |row| row.get(0))?.collect());
-        Ok(rows.map_err(|source| named(&self.path, source))?.iter().filter_map(|hex| hex.parse().ok()).collect())
+        Ok(rows
+            .map_err(|source| named(&self.path, source))?
+            .iter()
+            .filter_map(|hex| hex.parse().ok())
+            .collect())
     }
 
     /// Writes a fact down once; gives the one that stands.
     pub fn fix_fact(&self, name: &str, value: &str) -> Result<String, JournalError> {
-        self.run("INSERT INTO fact(name, value) VALUES (?1,?2) ON CONFLICT(name) DO NOTHING", params![name, value])?;
+        self.run(
+            "INSERT INTO fact(name, value) VALUES (?1,?2) ON CONFLICT(name) DO NOTHING",
+            params![name, value],
+        )?;
         Ok(self.ask("SELECT value FROM fact WHERE name=?1", params![name])?.unwrap_or_default())
     }
 

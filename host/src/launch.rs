@@ -99,19 +99,21 @@ pub enum LaunchError {
     OrderMissing { role: Role },
     #[error("launch: a referee takes no order, found one")]
     OrderUnexpected,
-    #[error("launch: expected {what} from 1 to {expected}, found {got}\n  lower the charter's budget or use a larger host")]
+    #[error(
+        "launch: expected {what} from 1 to {expected}, found {got}\n  lower the charter's budget or use a larger host"
+    )]
     ResourceRange { what: &'static str, expected: u64, got: u64 },
     #[error("launch: expected at most 16 KiB of configuration, found {got} bytes")]
     ConfigTooLarge { got: usize },
-    #[error("launch: input {serial} is not in the object store or has another length\n  import it with --objects")]
+    #[error(
+        "launch: input {serial} is not in the object store or has another length\n  import it with --objects"
+    )]
     DiskMismatch { serial: String },
     #[error("launch: image {path}: {source}\n  name the guest program with --enclave")]
     Image { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Library(#[from] LibraryError),
-    #[error(
-        "launch: the host refused the sandbox layer {layer} (errno {errno})\n  {}", advice(layer)
-    )]
+    #[error("launch: the host refused the sandbox layer {layer} (errno {errno})\n  {}", advice(layer))]
     SandboxLayer { layer: String, errno: i32 },
     #[error("launch: {step}: {source}")]
     Io { step: &'static str, source: std::io::Error },

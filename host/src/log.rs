@@ -39,7 +39,9 @@ pub enum LogError {
     Size { expected: u64, got: String },
     #[error("log: expected at most {expected} {what}, found {got}")]
     TooLarge { what: &'static str, expected: u64, got: u64 },
-    #[error("log {path}: the file is damaged\n  restore it from a backup, or move the directory away to start a new tournament")]
+    #[error(
+        "log {path}: the file is damaged\n  restore it from a backup, or move the directory away to start a new tournament"
+    )]
     Damaged { path: PathBuf },
     #[error("log {path}: {source}")]
     Io { path: PathBuf, source: io::Error },
@@ -63,8 +65,8 @@ impl LogStore {
     pub fn open(dir: &Path) -> Result<Self, LogError> {
         fs::create_dir_all(dir).map_err(at(dir))?;
         let checkpoint = read_if_there(&dir.join("checkpoint"))?;
-        let checkpoint = String::from_utf8(checkpoint)
-            .map_err(|_| LogError::Damaged { path: dir.join("checkpoint") })?;
+        let checkpoint =
+            String::from_utf8(checkpoint).map_err(|_| LogError::Damaged { path: dir.join("checkpoint") })?;
         let size = if checkpoint.is_empty() { 0 } else { size_of(&checkpoint)? };
         let path = dir.join("leaves");
         let bytes = read_if_there(&path)?;

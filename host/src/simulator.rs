@@ -54,7 +54,12 @@ impl Simulator {
     }
 
     /// Serves reports to a guest of `program` under `tsm_dir`, both absolute paths.
-    pub async fn guest(&self, program: &Path, host_data: Hex<32>, tsm_dir: &Path) -> Result<(), SimulatorError> {
+    pub async fn guest(
+        &self,
+        program: &Path,
+        host_data: Hex<32>,
+        tsm_dir: &Path,
+    ) -> Result<(), SimulatorError> {
         self.ask(&Request::Guest { program, host_data, tsm_dir }).await
     }
 

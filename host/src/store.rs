@@ -23,7 +23,9 @@ pub struct Store {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    #[error("object {path}: its name says {expected}, its content is {got}\n  the file was changed or cut: fetch it again")]
+    #[error(
+        "object {path}: its name says {expected}, its content is {got}\n  the file was changed or cut: fetch it again"
+    )]
     Digest { path: PathBuf, expected: Hex<32>, got: Hex<32> },
     #[error("object: expected content of digest {expected}, found {got}")]
     Received { expected: Hex<32>, got: Hex<32> },

@@ -178,12 +178,15 @@ impl Statement for Deposit {
     const KIND: &'static str = "deposit";
 }
 
-/// `POST /tiltyard/v1/end`: closes the lease. Signed by the lease's key; a lost trainer's or evaluator's
-/// lease may also be closed by the referee whose key signed its order.
+/// `POST /tiltyard/v1/end`: closes a lease for good.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct End {
-    pub lease: Hex<16>,
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum End {
+    /// The signer's own lease.
+    Lease(Hex<16>),
+    /// The lease of a lost guest, by its order. Signed by the referee whose key signed the order, or by the
+    /// present referee under the same charter.
+    Order(Hex<32>),
 }
 
 impl Statement for End {

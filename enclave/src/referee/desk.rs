@@ -15,6 +15,7 @@ use tiltyard_provisioning::charter::BrokerOwner;
 use tiltyard_provisioning::keyid::KeyId;
 use tiltyard_provisioning::order::{ArtefactRef, Order, RefereeKeys, ScoreClaim, TrainResult, Work};
 use tiltyard_provisioning::record::Record;
+use tiltyard_provisioning::release::End;
 use tiltyard_provisioning::statement::Signed;
 use tiltyard_tournament::fixtures::Task;
 use tiltyard_tournament::{
@@ -32,7 +33,7 @@ use super::log::TournamentLog;
 use super::reports::{self, Checked, Report};
 use super::{BrokerClock, Happening};
 use crate::attester::random;
-use crate::broker::{BrokerClient, Grant};
+use crate::broker::{BrokerClient, Grant, LogProof};
 use crate::error::GuestError;
 use crate::session::Guest;
 
@@ -46,6 +47,8 @@ struct Pending {
 pub(super) struct Desk {
     guest: Arc<Guest>,
     owner: BrokerClient,
+    /// Holds the submissions' keys: it must know this referee before it honours its orders.
+    operator: BrokerClient,
     broker_key: Hex<32>,
     clock: BrokerClock,
     renew_at: Instant,
@@ -99,6 +102,8 @@ impl Desk {
                 (seed, TournamentLog::new(&guest.charter.tenant, &terms.id))
             }
         };
+        let operator = guest.broker(BrokerOwner::Operator)?;
+        operator.attest(&guest.attester, Vec::new(), None, LogProof::default()).await?;
         let clock = BrokerClock::new(grant.issued_at);
         let conductor = if resumed { resume(guest, &log, &seed)? } else { begin(guest, &clock, &seed)? };
         let closed = resumed && !conductor.state().rounds.is_empty();
@@ -112,6 +117,7 @@ impl Desk {
         let mut desk = Self {
             guest: Arc::clone(guest),
             owner,
+            operator,
             broker_key,
             clock,
             renew_at: Instant::now(),
@@ -168,6 +174,7 @@ impl Desk {
     /// Fresh evidence, the same lease, and the log's checkpoint for the broker to remember.
     async fn renew(&mut self) -> Result<(), GuestError> {
         let (proof, size) = self.log.proof();
+        self.operator.attest(&self.guest.attester, Vec::new(), None, LogProof::default()).await?;
         let grant = self.owner.attest(&self.guest.attester, Vec::new(), None, proof).await?;
         self.granted(grant, size);
         Ok(())
@@ -321,6 +328,13 @@ impl Desk {
     /// as an attempt that failed for no fault of the entrant.
     async fn lost(&mut self, order: Hex<32>) -> Result<Ack, GuestError> {
         let Some(pending) = self.pending.remove(&order) else { return Ok(refused("OrderSpent")) };
+        for broker in [&self.owner, &self.operator] {
+            match broker.end(&self.guest.attester, End::Order(order)).await {
+                // A guest that never came so far has no lease there.
+                Ok(()) | Err(GuestError::Refused { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
         match pending.work {
             Work::Train { submission } => {
                 let result = TrainResult {

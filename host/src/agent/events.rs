@@ -19,19 +19,61 @@ pub enum Output {
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
-    Imported { objects: usize },
-    Started { charter: Hex<32>, api: SocketAddr },
+    Imported {
+        objects: usize,
+    },
+    Started {
+        charter: Hex<32>,
+        api: SocketAddr,
+    },
     /// An earlier run left this behind; its order is lost.
-    Recovered { lease: String, order: Option<Hex<32>> },
-    GuestStarted { lease: Hex<16>, role: Role, order: Option<Hex<32>>, pid: u32 },
-    State { lease: Hex<16>, role: Role, order: Option<Hex<32>>, state: GuestState },
-    GuestEnded { lease: Hex<16>, role: Role, order: Option<Hex<32>>, code: String },
-    Order { order: Hex<32>, task: String, attempt: u32, phase: String, code: Option<String> },
-    Object { order: Option<Hex<32>>, sha256: Hex<32>, len_bytes: u64 },
-    LogAppend { first: u64, leaves: usize },
-    Warning { what: String },
-    Error { what: String },
-    Ended { decided: bool },
+    Recovered {
+        lease: String,
+        order: Option<Hex<32>>,
+    },
+    GuestStarted {
+        lease: Hex<16>,
+        role: Role,
+        order: Option<Hex<32>>,
+        pid: u32,
+    },
+    State {
+        lease: Hex<16>,
+        role: Role,
+        order: Option<Hex<32>>,
+        state: GuestState,
+    },
+    GuestEnded {
+        lease: Hex<16>,
+        role: Role,
+        order: Option<Hex<32>>,
+        code: String,
+    },
+    Order {
+        order: Hex<32>,
+        task: String,
+        attempt: u32,
+        phase: String,
+        code: Option<String>,
+    },
+    Object {
+        order: Option<Hex<32>>,
+        sha256: Hex<32>,
+        len_bytes: u64,
+    },
+    LogAppend {
+        first: u64,
+        leaves: usize,
+    },
+    Warning {
+        what: String,
+    },
+    Error {
+        what: String,
+    },
+    Ended {
+        decided: bool,
+    },
 }
 
 /// Where events go.

@@ -20,7 +20,10 @@ const GONE_POLLS: u32 = 100;
 
 impl Agent {
     /// Ends guests of an earlier run, removes their directories, and gives the orders that were lost.
-    pub(super) async fn recover(self: &Arc<Self>, simulator: Option<&Path>) -> Result<Vec<Hex<32>>, AgentError> {
+    pub(super) async fn recover(
+        self: &Arc<Self>,
+        simulator: Option<&Path>,
+    ) -> Result<Vec<Hex<32>>, AgentError> {
         for left in self.journal.left_guests()? {
             end(&left).await;
             if let Some(simulator) = simulator {

@@ -1,7 +1,7 @@
 //! What a guest may ask of its host, by role. Every byte of it is hostile input.
 
-use std::sync::{Arc, PoisonError};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use tiltyard_attestation::Role;
 use tiltyard_provisioning::channel::{
@@ -26,7 +26,11 @@ const OBJECT_REF_MAX_BYTES: u32 = 4096;
 const OBJECTS_MAX: u32 = 8;
 
 /// Serves one stream to its end.
-pub(super) async fn serve(session: &Arc<Session>, service: Service, stream: Stream) -> Result<(), ChannelError> {
+pub(super) async fn serve(
+    session: &Arc<Session>,
+    service: Service,
+    stream: Stream,
+) -> Result<(), ChannelError> {
     match (service, session.role) {
         (Service::State, _) => states(session, stream).await,
         (Service::Broker(owner), _) => {

@@ -43,7 +43,9 @@ pub(crate) struct Started {
 pub(crate) enum Ended {
     /// Its sealed report is in the journal.
     Reported,
-    Lost { code: String },
+    Lost {
+        code: String,
+    },
 }
 
 /// What the services of one guest share.

@@ -6,8 +6,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tiltyard_attestation::evidence::Evidence;
 use tiltyard_attestation::result::Anchors;
 use tiltyard_attestation::{
-    AppraisalPolicy, Base64Bytes, CRL_MAX_BYTES, CRLS_MAX, Challenge, Collateral, ConfigError, ForeignAnchors,
-    Hex, LaunchConfig, PolicyError, Refusal, Role, TrustAnchors, Verifier,
+    Base64Bytes, CRL_MAX_BYTES, CRLS_MAX, Challenge, Collateral, ConfigError, ForeignAnchors, Hex,
+    LaunchConfig, Refusal, Role, TrustAnchors, Verifier,
 };
 use tiltyard_provisioning::charter::{CharterError, OpenCharter};
 
@@ -55,15 +55,17 @@ pub enum GateError {
     Refused(#[from] Box<Refusal>),
     #[error("evidence: {0}")]
     Config(#[from] ConfigError),
-    #[error("evidence attests the TLS key {attested}, the connection shows {got}\n  somebody stands between: do not trust this address")]
+    #[error(
+        "evidence attests the TLS key {attested}, the connection shows {got}\n  somebody stands between: do not trust this address"
+    )]
     OtherKey { attested: Hex<32>, got: Hex<32> },
     #[error(transparent)]
     Charter(#[from] CharterError),
-    #[error(transparent)]
-    Policy(#[from] PolicyError),
     #[error("anchors {path}: {what}")]
     Anchors { path: PathBuf, what: String },
-    #[error("anchors: the charter names {expected}, found the set {got}\n  use the set that came with the charter")]
+    #[error(
+        "anchors: the charter names {expected}, found the set {got}\n  use the set that came with the charter"
+    )]
     OtherAnchors { expected: String, got: Hex<32> },
     #[error("{0}")]
     Input(String),
@@ -94,13 +96,6 @@ impl CharterGate {
         let input = |error: crate::agent::AgentError| GateError::Input(error.to_string());
         let (_, charter) = read_charter(&settings.charter).map_err(input)?;
         charter.at(clock())?;
-        let policy = AppraisalPolicy::from_floors(
-            charter.level,
-            &charter.backends,
-            &charter.tee_floor,
-            &charter.gpu_floor,
-            &charter.platforms,
-        )?;
         let anchors = match &settings.anchors {
             None => TrustAnchors::vendor(),
             Some(path) => {
@@ -123,7 +118,7 @@ impl CharterGate {
         for path in &settings.crls {
             snp_crls.push(read_within(path, CRL_MAX_BYTES as u64).map_err(input)?.into());
         }
-        let verifier = Verifier::new(anchors, policy, charter.reference_values.clone());
+        let verifier = Verifier::new(anchors, charter.policy().clone(), charter.reference_values.clone());
         Ok(Self { charter, verifier, collateral: Collateral { snp_crls }, clock, rng: SystemRandom::new() })
     }
 }
@@ -146,10 +141,9 @@ impl Gate for CharterGate {
         self.charter.at(now)?;
         // A client is told no lease beforehand; the one it is shown is held against the report.
         let lease = LaunchConfig::from_bytes(&evidence.config.0)?.lease;
-        let challenge = Challenge::new(nonce, Role::Referee, self.charter.p(), None, lease, now)
-            .with_channel(exporter);
-        let result =
-            self.verifier.appraise(challenge, evidence, &self.collateral, now).map_err(Box::new)?;
+        let challenge =
+            Challenge::new(nonce, Role::Referee, self.charter.p(), None, lease, now).with_channel(exporter);
+        let result = self.verifier.appraise(challenge, evidence, &self.collateral, now).map_err(Box::new)?;
         // ATTESTATION 11, CHN-02: the key inside the quote is the one that ended this handshake.
         let attested = result.keys().digests().tls;
         if attested != *spki {

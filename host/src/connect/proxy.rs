@@ -81,7 +81,8 @@ impl<G: Gate> Proxy<G> {
     }
 
     async fn answer(&self, upstream: &Mutex<Option<Attested>>, request: Request<Incoming>) -> Answer {
-        if !self.is_own_host(request.headers()) || request.headers().get_all(header::HOST).iter().count() != 1 {
+        if !self.is_own_host(request.headers()) || request.headers().get_all(header::HOST).iter().count() != 1
+        {
             return problem(
                 StatusCode::MISDIRECTED_REQUEST,
                 "wrong_host",
@@ -147,8 +148,7 @@ pub async fn serve<G: Gate>(listener: TcpListener, proxy: Proxy<G>) {
 
 async fn serve_client<G: Gate>(proxy: &Proxy<G>, socket: TcpStream) {
     let upstream = Mutex::new(None);
-    let service =
-        service_fn(|request| async { Ok::<_, Infallible>(proxy.answer(&upstream, request).await) });
+    let service = service_fn(|request| async { Ok::<_, Infallible>(proxy.answer(&upstream, request).await) });
     // A client that breaks off is its own affair.
     let _ = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -177,7 +177,10 @@ fn strip(headers: &mut HeaderMap) {
 /// Nothing of the request has left when this is sent for lack of evidence.
 fn refused(error: &UpstreamError) -> Answer {
     let (code, title) = match error {
-        UpstreamError::Gate(_) | UpstreamError::Status { .. } | UpstreamError::Answer | UpstreamError::TooLarge => {
+        UpstreamError::Gate(_)
+        | UpstreamError::Status { .. }
+        | UpstreamError::Answer
+        | UpstreamError::TooLarge => {
             ("attestation_refused", "The referee's evidence was refused; nothing was sent to it")
         }
         UpstreamError::Connect { .. }
@@ -213,8 +216,6 @@ fn problem(status: StatusCode, code: &str, title: &str, hint: &str, findings: Ve
     let body = Bytes::from(serde_json::to_vec(&problem).unwrap_or_default());
     let mut answer = Response::new(Full::from(body).map_err(|never| match never {}).boxed());
     *answer.status_mut() = status;
-    answer
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     answer
 }

@@ -133,8 +133,7 @@ impl Unattested {
             .body(body.boxed())
             .map_err(|_| UpstreamError::Answer)?;
         let answer = within("the evidence", read_answer(self.sender.send_request(request))).await??;
-        let answer: ChallengeAnswer =
-            serde_json::from_slice(&answer).map_err(|_| UpstreamError::Answer)?;
+        let answer: ChallengeAnswer = serde_json::from_slice(&answer).map_err(|_| UpstreamError::Answer)?;
         let passed = gate.pass(self.nonce, self.exporter, &self.spki, &answer.evidence)?;
         Ok(Attested { sender: self.sender, passed, since, authority: self.authority })
     }

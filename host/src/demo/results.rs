@@ -1,6 +1,8 @@
 //! What is left at the end: the champion's artefact in the owner's hands, and the auditor's verdict.
 
 use serde_json::{Value, json};
+use tiltyard_provisioning::order::{ObjectRef, TrainResult};
+use tiltyard_provisioning::statement::Signed;
 use tokio::process::Command;
 
 use super::parties::{Parties, answer, text};
@@ -17,11 +19,12 @@ pub(crate) async fn collect(
 ) -> Result<(), DemoError> {
     let champion = outcome.tournament["holder"].as_str().unwrap_or_default().to_owned();
     let (order, object) = last_artefact(layout, &champion)?;
+    let name = object.name.to_string();
     let out = layout.path("champion");
-    let sealed = layout.path("host").join("objects").join(&object);
+    let sealed = layout.path("host").join("objects").join(object.sha256.to_string());
     let key_id = format!("artefact/{order}");
     let args =
-        ["open", "--key-id", &key_id, "--object", text(&sealed), "--order", &order, "--out", text(&out)];
+        ["open", "--key-id", &key_id, "--object", text(&sealed), "--order", &order, "--name", &name, "--out", text(&out)];
     parties.owner.broker(layout, &args).await?;
     show.fact(
         &format!("  the owner opened the champion's artefact into {}", out.display()),
@@ -31,7 +34,7 @@ pub(crate) async fn collect(
 }
 
 /// The last train order of the champion that left an artefact, from the bundle's signed results.
-fn last_artefact(layout: &Layout, champion: &str) -> Result<(String, String), DemoError> {
+fn last_artefact(layout: &Layout, champion: &str) -> Result<(String, ObjectRef), DemoError> {
     let bytes = std::fs::read(layout.path("bundle.tar")).map_err(|source| io("bundle.tar", source))?;
     let bundle = tiltyard_provisioning::bundle::Bundle::read(bytes)
         .map_err(|error| answer("bundle.tar", &error.to_string()))?;
@@ -48,13 +51,11 @@ fn last_artefact(layout: &Layout, champion: &str) -> Result<(String, String), De
     found.ok_or_else(|| DemoError::Undecided("the champion left no artefact".to_owned()))
 }
 
-fn artefact_of(bundle: &tiltyard_provisioning::bundle::Bundle, order: &str) -> Option<String> {
-    use tiltyard_provisioning::order::TrainResult;
-    use tiltyard_provisioning::statement::Signed;
+fn artefact_of(bundle: &tiltyard_provisioning::bundle::Bundle, order: &str) -> Option<ObjectRef> {
     let member = tiltyard_provisioning::record::members::result(&order.parse().ok()?);
     let signed: Signed<TrainResult> = serde_json::from_slice(bundle.get(&member)?).ok()?;
     let result = signed.verify(&signed.key).ok()?;
-    result.artefact.as_ref().map(|object| object.sha256.to_string())
+    result.artefact.clone()
 }
 
 async fn audit(layout: &Layout, parties: &Parties, show: &mut Show) -> Result<(), DemoError> {

@@ -149,19 +149,14 @@ fn enter(jail: &Jail) -> Result<ExitCode, Refused> {
     pivot_root(".", ".").map_err(at("enter_root"))?;
     umount2(".", MntFlags::MNT_DETACH).map_err(at("leave_old_root"))?;
     chdir("/").map_err(at("enter_root"))?;
-    let flags = MsFlags::MS_REMOUNT
-        | MsFlags::MS_BIND
-        | MsFlags::MS_RDONLY
-        | MsFlags::MS_NOSUID
-        | MsFlags::MS_NODEV;
+    let flags =
+        MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(NONE, "/", NONE, flags, NONE).map_err(at("read_only_root"))?;
 
     let memory = u64::from(jail.memory_mib) * 1024 * 1024;
-    for (resource, limit) in [
-        (Resource::RLIMIT_CORE, 0),
-        (Resource::RLIMIT_NOFILE, OPEN_FILES_MAX),
-        (Resource::RLIMIT_AS, memory),
-    ] {
+    for (resource, limit) in
+        [(Resource::RLIMIT_CORE, 0), (Resource::RLIMIT_NOFILE, OPEN_FILES_MAX), (Resource::RLIMIT_AS, memory)]
+    {
         setrlimit(resource, limit, limit).map_err(at("limits"))?;
     }
     prctl::set_no_new_privs().map_err(at("no_new_privileges"))?;
@@ -188,11 +183,8 @@ fn bind_read_only(source: &Path, target: &Path, layer: &'static str) -> Result<(
     bind(source, target, layer)?;
     // Flags that the source's mount carries are locked in a user namespace: they must be repeated.
     let kept = statvfs(target).map_err(at(layer))?.flags();
-    let mut flags = MsFlags::MS_REMOUNT
-        | MsFlags::MS_BIND
-        | MsFlags::MS_RDONLY
-        | MsFlags::MS_NOSUID
-        | MsFlags::MS_NODEV;
+    let mut flags =
+        MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     for (has, keep) in [
         (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
         (FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),

@@ -16,9 +16,13 @@ const PT_INTERP: u32 = 3;
 pub enum LibraryError {
     #[error("guest program: expected a 64-bit little-endian ELF file, found another format")]
     NotElf,
-    #[error("guest program: the loader {loader} could not list its libraries: {what}\n  run it by itself to see what is missing")]
+    #[error(
+        "guest program: the loader {loader} could not list its libraries: {what}\n  run it by itself to see what is missing"
+    )]
     Loader { loader: PathBuf, what: String },
-    #[error("guest program: library {name} is missing on this host\n  install it, or link the program statically")]
+    #[error(
+        "guest program: library {name} is missing on this host\n  install it, or link the program statically"
+    )]
     Missing { name: String },
     #[error("guest program: expected at most {LIBRARIES_MAX} shared libraries, found {got}")]
     TooMany { got: usize },
@@ -81,7 +85,8 @@ fn interpreter(elf: &[u8]) -> Result<Option<PathBuf>, LibraryError> {
     }
     let (table, size, count) = (word(0x20, 8)?, word(0x36, 2)?, word(0x38, 2)?);
     for index in 0..count {
-        let header = index.checked_mul(size).and_then(|n| n.checked_add(table)).ok_or(LibraryError::NotElf)?;
+        let header =
+            index.checked_mul(size).and_then(|n| n.checked_add(table)).ok_or(LibraryError::NotElf)?;
         if word(header, 4)? == PT_INTERP as usize {
             let offset = header.checked_add(8).ok_or(LibraryError::NotElf)?;
             let len = header.checked_add(0x20).ok_or(LibraryError::NotElf)?;

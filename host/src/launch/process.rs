@@ -226,9 +226,10 @@ impl GuestProcess {
 pub(crate) fn sweep(guests: &Path) -> io::Result<()> {
     for entry in fs::read_dir(guests)? {
         let path = entry?.path();
-        let ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
-            name.parse::<Hex<16>>().is_ok()
-        });
+        let ours = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| name.parse::<Hex<16>>().is_ok());
         if ours && path.join(MARKER).is_file() {
             fs::remove_dir_all(&path)?;
         }

@@ -83,7 +83,9 @@ impl Attention {
         let len = segment.prefix.len() + segment.rows.len();
         let rows = || segment.prefix.clone().chain(segment.rows.clone());
         let column = |at: usize| -> Vec<f32> {
-            rows().flat_map(|row| &x[row * width + at..][..dim]).copied().collect()
+            let mut out = Vec::with_capacity(len * dim);
+            rows().for_each(|row| out.extend_from_slice(&x[row * width + at..][..dim]));
+            out
         };
         let turn = |m: &[f32]| {
             let mut out = vec![0.0; m.len()];

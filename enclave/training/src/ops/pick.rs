@@ -22,8 +22,9 @@ impl CustomOp1 for PickRows {
             return Err(shape(NAME, "every row that is picked", layout.shape()));
         }
         let x = values(NAME, storage, layout)?;
-        let picked = self.rows.iter().flat_map(|row| &x[*row as usize * self.width..][..self.width]);
-        output(picked.copied().collect(), (self.rows.len(), self.width))
+        let mut picked = Vec::with_capacity(self.rows.len() * self.width);
+        self.rows.iter().for_each(|row| picked.extend_from_slice(&x[*row as usize * self.width..][..self.width]));
+        output(picked, (self.rows.len(), self.width))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {

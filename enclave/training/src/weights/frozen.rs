@@ -157,25 +157,34 @@ impl Rhs for Forward<'_> {
             Store::Q4 { tiles, .. } => {
                 for (tile, out) in tiles[first..].iter().zip(out.chunks_mut(BLOCK)) {
                     for (q, lane) in tile.q.iter().zip(out) {
-                        for j in 0..NR / 2 {
-                            lane.0[j] = tile.d[j].mul_add(f32::from(q[j] & 15), tile.m[j]);
-                            lane.0[j + NR / 2] =
-                                tile.d[j + NR / 2].mul_add(f32::from(q[j] >> 4), tile.m[j + NR / 2]);
-                        }
+                        lane.0 = affine(&nibbles(q), &tile.d, &tile.m);
                     }
                 }
             }
             Store::Q8 { tiles, .. } => {
                 for (tile, out) in tiles[first..].iter().zip(out.chunks_mut(BLOCK)) {
                     for (q, lane) in tile.q.iter().zip(out) {
-                        for j in 0..NR {
-                            lane.0[j] = tile.d[j] * f32::from(q[j]);
-                        }
+                        lane.0 = std::array::from_fn(|j| tile.d[j] * f32::from(q[j]));
                     }
                 }
             }
         }
     }
+}
+
+/// The 32 numbers of 16 bytes: low nibbles, then high ones.
+#[inline(always)]
+fn nibbles(q: &[u8; BLOCK / 2]) -> [u8; BLOCK] {
+    let mut out = [0; BLOCK];
+    let (low, high) = out.split_at_mut(BLOCK / 2);
+    low.iter_mut().zip(q).for_each(|(o, q)| *o = q & 15);
+    high.iter_mut().zip(q).for_each(|(o, q)| *o = q >> 4);
+    out
+}
+
+#[inline(always)]
+fn affine(q: &[u8; BLOCK], d: &[f32; BLOCK], m: &[f32; BLOCK]) -> [f32; BLOCK] {
+    std::array::from_fn(|j| d[j].mul_add(f32::from(q[j]), m[j]))
 }
 
 /// W, for dx = g W.
@@ -205,17 +214,16 @@ impl Rhs for Backward<'_> {
 #[inline(always)]
 fn decode_q4(b: &[u8; Q4_1_BYTES], out: &mut [f32; BLOCK]) {
     let (d, m) = (half(b[0], b[1]), half(b[2], b[3]));
-    for j in 0..BLOCK / 2 {
-        out[j] = d.mul_add(f32::from(b[4 + j] & 15), m);
-        out[j + BLOCK / 2] = d.mul_add(f32::from(b[4 + j] >> 4), m);
+    if let Some(q) = b.last_chunk() {
+        *out = affine(&nibbles(q), &[d; BLOCK], &[m; BLOCK]);
     }
 }
 
 #[inline(always)]
 fn decode_q8(b: &[u8; Q8_0_BYTES], out: &mut [f32; BLOCK]) {
     let d = half(b[0], b[1]);
-    for j in 0..BLOCK {
-        out[j] = d * f32::from(b[2 + j].cast_signed());
+    if let Some(q) = b.last_chunk::<BLOCK>() {
+        *out = std::array::from_fn(|j| d * f32::from(q[j].cast_signed()));
     }
 }
 

@@ -55,19 +55,35 @@ impl Core {
         })
     }
 
-    /// Closes a lease. Signed by its own key, or, for a guest that was lost, by the referee whose order it had.
+    /// Closes a lease: its own key's, or, for a guest that was lost, by its referee.
     pub fn end(&self, signed: &Signed<End>, now: u64) -> Result<Signed<ActReceipt>, Denial> {
         self.state().store.write(|connection| {
             let now = store::tick(connection, now)?;
-            let claimed: End = unverified(signed)?;
-            let lease = known(connection, &claimed.lease)?;
-            let signer = match lease.referee {
-                Some(referee) if referee == signed.key => referee,
-                Some(_) | None => lease.signing,
+            let lease = match unverified(signed)? {
+                End::Lease(lease) => {
+                    let lease = known(connection, &lease)?;
+                    signed.verify(&lease.signing).map_err(bad_signature)?;
+                    lease
+                }
+                End::Order(order) => {
+                    let lease = leases::of_order(connection, &order)?.ok_or_else(|| {
+                        Denial::new(Code::MessageSig, format!("no lease was granted here for order {order}"))
+                    })?;
+                    let lease = known(connection, &lease)?;
+                    let referee = if lease.referee == Some(signed.key)
+                        || leases::is_live_referee(connection, &lease.charter, &signed.key, now)?
+                    {
+                        signed.key
+                    } else {
+                        // Nobody else's signature is the right one; the error names the one expected.
+                        lease.referee.unwrap_or(lease.signing)
+                    };
+                    signed.verify(&referee).map_err(bad_signature)?;
+                    lease
+                }
             };
-            signed.verify(&signer).map_err(bad_signature)?;
             if let Some(answer) = &lease.end_answer {
-                return stored_answer(answer);
+                return ended_before(answer, signed);
             }
             let receipt = self.receipt(lease.lease, signed.digest(), now);
             leases::close(connection, &lease.lease, &answer_text(&receipt))?;
@@ -131,6 +147,14 @@ fn unavailable() -> Denial {
 fn answer_text(receipt: &Signed<ActReceipt>) -> String {
     // Strings only, which always serialise.
     serde_json::to_string(receipt).unwrap_or_default()
+}
+
+/// The lease is closed already: by this request, whose answer is repeated, or by another.
+fn ended_before(answer: &str, signed: &Signed<End>) -> Result<Signed<ActReceipt>, Denial> {
+    let receipt = stored_answer(answer)?;
+    let same = serde_json::from_slice::<ActReceipt>(&receipt.payload.0)
+        .is_ok_and(|stored| stored.request == signed.digest());
+    if same { Ok(receipt) } else { Err(Denial::new(Code::LeaseLapsed, "the lease was ended before")) }
 }
 
 fn stored_answer(text: &str) -> Result<Signed<ActReceipt>, Denial> {

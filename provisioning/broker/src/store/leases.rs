@@ -60,6 +60,20 @@ pub(crate) fn of_order(connection: &Connection, order: &Hex<32>) -> Result<Optio
     Ok(query.query_row([order.0], |row| row.get::<_, [u8; 16]>(0).map(Hex)).optional()?)
 }
 
+/// Whether `signing` is the key of a referee that holds a live lease under this charter.
+pub(crate) fn is_live_referee(
+    connection: &Connection,
+    charter: &Hex<32>,
+    signing: &Hex<32>,
+    now: u64,
+) -> Result<bool, StoreError> {
+    let mut query = connection.prepare_cached(
+        "SELECT 1 FROM leases WHERE role = 'referee' AND charter = ?1 AND signing = ?2
+         AND end_answer IS NULL AND not_after >= ?3",
+    )?;
+    Ok(query.exists(params![charter.0, signing.0, int(now)])?)
+}
+
 /// Claims a lease id.
 pub(crate) fn claim(connection: &Connection, row: &LeaseRow) -> Result<(), StoreError> {
     connection

@@ -30,7 +30,7 @@ fn an_artefact_key_goes_to_the_evaluator_whose_order_names_it() {
     let (yard, referee, trainer, train_order) = training();
     let artefact = KeyId::Artefact(train_order);
     yard.core.deposit(&sealed(&yard, &trainer, &artefact, &[0x5a; 32]), NOW).unwrap();
-    yard.core.end(&Signed::sign(&End { lease: Hex([2; 16]) }, &trainer.signing), NOW).unwrap();
+    yard.core.end(&Signed::sign(&End::Lease(Hex([2; 16])), &trainer.signing), NOW).unwrap();
 
     let never_deposited = Hex([0x77; 32]);
     let (evaluator, order) = yard.evaluator(&referee, 3, "t1", &[train_order, never_deposited]);
@@ -109,15 +109,32 @@ fn hostile_deposits() {
 }
 
 #[test]
-fn only_the_lease_s_own_key_or_its_order_s_referee_ends_it() {
+fn only_the_lease_s_own_key_or_a_referee_ends_it() {
     let (yard, referee, trainer, _) = training();
-    let end = |lease: u8, key: &Ed25519KeyPair| Signed::sign(&End { lease: Hex([lease; 16]) }, key);
-    let other = yard.referee(8);
-    assert_eq!(code(yard.core.end(&end(2, &other.signing), NOW)), Some(Code::MessageSig));
-    assert_eq!(code(yard.core.end(&end(1, &trainer.signing), NOW)), Some(Code::MessageSig));
-    assert_eq!(code(yard.core.end(&end(7, &trainer.signing), NOW)), Some(Code::MessageSig));
-    let answer = yard.core.end(&end(2, &referee.signing), NOW).unwrap();
-    assert_eq!(yard.core.end(&end(2, &trainer.signing), NOW + 5).unwrap(), answer);
-    let late = sealed(&yard, &trainer, &KeyId::Artefact(trainer.attested.order.unwrap()), &[1; 32]);
+    let lease = |lease: u8, key: &Ed25519KeyPair| Signed::sign(&End::Lease(Hex([lease; 16])), key);
+    let order = |order: Hex<32>, key: &Ed25519KeyPair| Signed::sign(&End::Order(order), key);
+    let trained = trainer.attested.order.unwrap();
+    for stranger in [
+        lease(1, &trainer.signing),
+        lease(2, &referee.signing),
+        lease(7, &trainer.signing),
+        order(trained, &trainer.signing),
+        order(Hex([9; 32]), &referee.signing),
+    ] {
+        assert_eq!(code(yard.core.end(&stranger, NOW)), Some(Code::MessageSig));
+    }
+    let answer = yard.core.end(&order(trained, &referee.signing), NOW).unwrap();
+    assert_eq!(yard.core.end(&order(trained, &referee.signing), NOW + 5).unwrap(), answer);
+    assert_eq!(code(yard.core.end(&lease(2, &trainer.signing), NOW + 5)), Some(Code::LeaseLapsed));
+    let late = sealed(&yard, &trainer, &KeyId::Artefact(trained), &[1; 32]);
     assert_eq!(code(yard.core.deposit(&late, NOW)), Some(Code::LeaseLapsed));
+}
+
+#[test]
+fn the_next_boot_s_referee_ends_what_the_one_before_ordered() {
+    let (yard, _, trainer, _) = training();
+    let next = yard.referee(8);
+    let end = Signed::sign(&End::Order(trainer.attested.order.unwrap()), &next.signing);
+    assert_eq!(code(yard.core.end(&end, NOW + 100_000)), Some(Code::MessageSig), "its own lease has lapsed");
+    assert!(yard.core.end(&end, NOW).is_ok());
 }

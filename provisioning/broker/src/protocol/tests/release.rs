@@ -129,7 +129,7 @@ fn a_lease_that_lapsed_or_ended_is_over() {
 
     let yard = Yard::new();
     let referee = yard.referee(1);
-    let end = Signed::sign(&End { lease: Hex([1; 16]) }, &referee.signing);
+    let end = Signed::sign(&End::Lease(Hex([1; 16])), &referee.signing);
     yard.core.end(&end, NOW + 1).unwrap();
     assert_eq!(code(yard.grant(&referee.at(NOW + 2), &asks(&[], None))), Some(Code::LeaseLapsed));
 }
@@ -138,11 +138,15 @@ fn a_lease_that_lapsed_or_ended_is_over() {
 fn an_evaluator_waits_for_every_trainer_of_its_task() {
     let yard = Yard::new();
     let referee = yard.referee(1);
+    let mut lost = None;
     for (lease, task) in [(2, "t1"), (3, "t1"), (4, "t2")] {
         let (trainer, order) = yard.trainer(&referee, lease, task);
+        if lease == 3 {
+            lost = Some(order.digest());
+        }
         yard.grant(&trainer, &asks(&[], Some(&order))).unwrap();
         if lease == 2 {
-            yard.core.end(&Signed::sign(&End { lease: Hex([2; 16]) }, &trainer.signing), NOW).unwrap();
+            yard.core.end(&Signed::sign(&End::Lease(Hex([2; 16])), &trainer.signing), NOW).unwrap();
         }
     }
     let (evaluator, order) = yard.evaluator(&referee, 5, "t1", &[]);
@@ -150,7 +154,7 @@ fn an_evaluator_waits_for_every_trainer_of_its_task() {
     assert_eq!(code(yard.grant(&evaluator, &request)), Some(Code::StageNotReached));
 
     // The one that is left was lost: its referee ends it. That of the other task is none of its business.
-    yard.core.end(&Signed::sign(&End { lease: Hex([3; 16]) }, &referee.signing), NOW).unwrap();
+    yard.core.end(&Signed::sign(&End::Order(lost.unwrap()), &referee.signing), NOW).unwrap();
     assert_eq!(yard.grant(&evaluator, &request).unwrap().keys.len(), 1);
 }
 
