@@ -116,7 +116,9 @@ impl Attention {
                     let top = max(p);
                     let sum = exp_sum(p, top);
                     let inverse = (1.0 / sum) as f32;
-                    p.iter_mut().for_each(|v| *v *= inverse);
+                    for p in p.iter_mut() {
+                        *p *= inverse;
+                    }
                     let y = &mut y[(i * query + head) * dim..][..dim];
                     y.fill(0.0);
                     for (p, v) in p.iter().zip(seen.values.chunks_exact(dim)) {
@@ -156,7 +158,9 @@ impl Attention {
                     let (p, ds) = (&mut p[..count], &mut ds[..count]);
                     combine(q, &seen.turned, seen.len, self.scale, p);
                     let lse = lse[row * query + head];
-                    p.iter_mut().for_each(|v| *v = exp(*v - lse));
+                    for p in p.iter_mut() {
+                        *p = exp(*p - lse);
+                    }
                     combine(g, &seen.turned_values, seen.len, 1.0, ds);
                     let delta = dot(g, y) as f32;
                     for (ds, p) in ds.iter_mut().zip(p.iter()) {

@@ -127,7 +127,9 @@ fn softmax(z: &mut [f32]) -> f64 {
     }
     let sum = fold(&lanes);
     let inverse = (1.0 / sum) as f32;
-    z.iter_mut().for_each(|v| *v *= inverse);
+    for v in z.iter_mut() {
+        *v *= inverse;
+    }
     f64::from(top) + libm::log(sum)
 }
 

@@ -23,7 +23,9 @@ impl CustomOp1 for PickRows {
         }
         let x = values(NAME, storage, layout)?;
         let mut picked = Vec::with_capacity(self.rows.len() * self.width);
-        self.rows.iter().for_each(|row| picked.extend_from_slice(&x[*row as usize * self.width..][..self.width]));
+        self.rows
+            .iter()
+            .for_each(|row| picked.extend_from_slice(&x[*row as usize * self.width..][..self.width]));
         output(picked, (self.rows.len(), self.width))
     }
 

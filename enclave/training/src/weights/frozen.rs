@@ -14,21 +14,67 @@ pub(crate) const Q8_0_BYTES: usize = 34;
 pub(crate) struct TileQ4 {
     d: [f32; NR],
     m: [f32; NR],
-    /// Byte j of row k: output j in the low nibble, output j + 16 in the high one.
-    q: [[u8; NR / 2]; BLOCK],
+    /// Word j of group g: eight successive k of output j, the first in the lowest nibble.
+    q: [[u32; NR]; BLOCK / 8],
 }
 
-/// The same for Q8_0.
+/// The same for Q8_0: four successive k in the bytes of a word.
 #[repr(align(64))]
 pub(crate) struct TileQ8 {
     d: [f32; NR],
-    q: [[i8; NR]; BLOCK],
+    q: [[u32; NR]; BLOCK / 4],
+}
+
+/// A block of Q4_1 in the order of its row; element e is nibble e / 4 of word e % 4.
+#[derive(Clone, Copy)]
+struct RowQ4 {
+    d: f32,
+    m: f32,
+    q: [u32; 4],
+}
+
+impl RowQ4 {
+    fn new(b: &[u8; Q4_1_BYTES]) -> Self {
+        let mut q = [0; 4];
+        for e in 0..BLOCK {
+            q[e % 4] |= u32::from(element(b, e)) << (4 * (e / 4));
+        }
+        Self { d: half(b[0], b[1]), m: half(b[2], b[3]), q }
+    }
+
+    #[inline(always)]
+    fn decode(&self, out: &mut [f32; BLOCK]) {
+        let mut local = [0.0; BLOCK];
+        for e in 0..BLOCK {
+            local[e] = self.d.mul_add(small(self.q[e % 4] >> (4 * (e / 4))), self.m);
+        }
+        *out = local;
+    }
+}
+
+/// Element e of a Q4_1 block.
+#[inline(always)]
+fn element(b: &[u8; Q4_1_BYTES], e: usize) -> u8 {
+    (b[4 + e % 16] >> (e / 16 * 4)) & 15
+}
+
+/// The lowest nibble as a number.
+#[inline(always)]
+fn small(word: u32) -> f32 {
+    (word & 15).cast_signed() as f32
 }
 
 enum Store {
     F32(Vec<f32>),
-    Q4 { raw: Vec<[u8; Q4_1_BYTES]>, tiles: Vec<TileQ4> },
-    Q8 { raw: Vec<[u8; Q8_0_BYTES]>, tiles: Vec<TileQ8> },
+    /// Blocks panel by panel of `in`, so that a walk down a panel is a walk through memory.
+    Q4 {
+        rows: Vec<RowQ4>,
+        tiles: Vec<TileQ4>,
+    },
+    Q8 {
+        rows: Vec<[u8; Q8_0_BYTES]>,
+        tiles: Vec<TileQ8>,
+    },
 }
 
 /// A frozen matrix [out, in]; it has no gradient and is never a variable.
@@ -49,24 +95,20 @@ impl Frozen {
         let wide = whole(out, inner, raw.len())?;
         let finite = raw.iter().all(|b| half(b[0], b[1]).is_finite() && half(b[2], b[3]).is_finite());
         let tile = |t: usize| {
-            let mut tile = TileQ4 { d: [0.0; NR], m: [0.0; NR], q: [[0; NR / 2]; BLOCK] };
-            let at = |j: usize| &raw[(t / wide * NR + j) * wide + t % wide];
+            let mut tile = TileQ4 { d: [0.0; NR], m: [0.0; NR], q: [[0; NR]; BLOCK / 8] };
             for j in 0..NR {
-                let b = at(j);
+                let b = &raw[(t / wide * NR + j) * wide + t % wide];
                 tile.d[j] = half(b[0], b[1]);
                 tile.m[j] = half(b[2], b[3]);
-            }
-            for j in 0..NR / 2 {
-                let (low, high) = (&at(j)[4..], &at(j + NR / 2)[4..]);
-                for (k, (l, h)) in low.iter().zip(high).enumerate() {
-                    tile.q[k][j] = (l & 15) | (h << 4);
-                    tile.q[k + BLOCK / 2][j] = (l >> 4) | (h & 0xf0);
+                for (group, words) in tile.q.iter_mut().enumerate() {
+                    words[j] = (0..8).fold(0, |w, k| w | u32::from(element(b, group * 8 + k)) << (4 * k));
                 }
             }
             tile
         };
         let tiles = (0..out / NR * wide).map(tile).collect();
-        finite.then_some(Self { out, inner, store: Store::Q4 { raw, tiles } })
+        let rows = by_panel(&raw, wide).map(RowQ4::new).collect();
+        finite.then_some(Self { out, inner, store: Store::Q4 { rows, tiles } })
     }
 
     /// From Q8_0 blocks, row by row; `None` when sizes aren't whole blocks or a scale isn't finite.
@@ -74,18 +116,19 @@ impl Frozen {
         let wide = whole(out, inner, raw.len())?;
         let finite = raw.iter().all(|b| half(b[0], b[1]).is_finite());
         let tile = |t: usize| {
-            let mut tile = TileQ8 { d: [0.0; NR], q: [[0; NR]; BLOCK] };
+            let mut tile = TileQ8 { d: [0.0; NR], q: [[0; NR]; BLOCK / 4] };
             for j in 0..NR {
                 let b = &raw[(t / wide * NR + j) * wide + t % wide];
                 tile.d[j] = half(b[0], b[1]);
-                for (k, q) in b[2..].iter().enumerate() {
-                    tile.q[k][j] = q.cast_signed();
+                for (words, four) in tile.q.iter_mut().zip(b[2..].as_chunks().0) {
+                    words[j] = u32::from_le_bytes(*four);
                 }
             }
             tile
         };
         let tiles = (0..out / NR * wide).map(tile).collect();
-        finite.then_some(Self { out, inner, store: Store::Q8 { raw, tiles } })
+        let rows = by_panel(&raw, wide).copied().collect();
+        finite.then_some(Self { out, inner, store: Store::Q8 { rows, tiles } })
     }
 
     pub(crate) fn out(&self) -> usize {
@@ -100,17 +143,13 @@ impl Frozen {
     pub(crate) fn row(&self, index: usize, out: &mut [f32]) {
         match &self.store {
             Store::F32(data) => out.copy_from_slice(&data[index * self.inner..(index + 1) * self.inner]),
-            Store::Q4 { raw, .. } => {
-                let wide = self.inner / BLOCK;
-                for (b, out) in raw[index * wide..].iter().zip(out.as_chunks_mut().0) {
-                    decode_q4(b, out);
-                }
+            Store::Q4 { rows, .. } => {
+                let blocks = rows[index..].iter().step_by(self.out);
+                blocks.zip(out.as_chunks_mut().0).for_each(|(b, out)| b.decode(out));
             }
-            Store::Q8 { raw, .. } => {
-                let wide = self.inner / BLOCK;
-                for (b, out) in raw[index * wide..].iter().zip(out.as_chunks_mut().0) {
-                    decode_q8(b, out);
-                }
+            Store::Q8 { rows, .. } => {
+                let blocks = rows[index..].iter().step_by(self.out);
+                blocks.zip(out.as_chunks_mut().0).for_each(|(b, out)| decode_q8(b, out));
             }
         }
     }
@@ -156,15 +195,19 @@ impl Rhs for Forward<'_> {
             Store::F32(data) => Dense::Cols { data, stride: inner, n: *n }.pack(panel, k0, out),
             Store::Q4 { tiles, .. } => {
                 for (tile, out) in tiles[first..].iter().zip(out.chunks_mut(BLOCK)) {
-                    for (q, lane) in tile.q.iter().zip(out) {
-                        lane.0 = affine(&nibbles(q), &tile.d, &tile.m);
+                    for (words, lanes) in tile.q.iter().zip(out.chunks_mut(8)) {
+                        for (k, lane) in lanes.iter_mut().enumerate() {
+                            lane.0 = affine(words, 4 * k as u32, &tile.d, &tile.m);
+                        }
                     }
                 }
             }
             Store::Q8 { tiles, .. } => {
                 for (tile, out) in tiles[first..].iter().zip(out.chunks_mut(BLOCK)) {
-                    for (q, lane) in tile.q.iter().zip(out) {
-                        lane.0 = std::array::from_fn(|j| tile.d[j] * f32::from(q[j]));
+                    for (words, lanes) in tile.q.iter().zip(out.chunks_mut(4)) {
+                        for (k, lane) in lanes.iter_mut().enumerate() {
+                            lane.0 = signed(words, 24 - 8 * k as u32, &tile.d);
+                        }
                     }
                 }
             }
@@ -172,19 +215,24 @@ impl Rhs for Forward<'_> {
     }
 }
 
-/// The 32 numbers of 16 bytes: low nibbles, then high ones.
+/// d q + m for the nibbles at `shift`; a local result keeps the loop free of aliases, so it vectorises.
 #[inline(always)]
-fn nibbles(q: &[u8; BLOCK / 2]) -> [u8; BLOCK] {
-    let mut out = [0; BLOCK];
-    let (low, high) = out.split_at_mut(BLOCK / 2);
-    low.iter_mut().zip(q).for_each(|(o, q)| *o = q & 15);
-    high.iter_mut().zip(q).for_each(|(o, q)| *o = q >> 4);
+fn affine(words: &[u32; NR], shift: u32, d: &[f32; NR], m: &[f32; NR]) -> [f32; NR] {
+    let mut out = [0.0; NR];
+    for j in 0..NR {
+        out[j] = d[j].mul_add(small(words[j] >> shift), m[j]);
+    }
     out
 }
 
+/// d q for the bytes that `shift` moves to the top; moving them back carries their sign.
 #[inline(always)]
-fn affine(q: &[u8; BLOCK], d: &[f32; BLOCK], m: &[f32; BLOCK]) -> [f32; BLOCK] {
-    std::array::from_fn(|j| d[j].mul_add(f32::from(q[j]), m[j]))
+fn signed(words: &[u32; NR], shift: u32, d: &[f32; NR]) -> [f32; NR] {
+    let mut out = [0.0; NR];
+    for j in 0..NR {
+        out[j] = d[j] * ((words[j] << shift).cast_signed() >> 24) as f32;
+    }
+    out
 }
 
 /// W, for dx = g W.
@@ -193,30 +241,28 @@ pub(crate) struct Backward<'a>(&'a Frozen);
 impl Rhs for Backward<'_> {
     #[inline(always)]
     fn pack(&self, panel: usize, k0: usize, out: &mut [Lane]) {
-        let inner = self.0.inner;
-        let wide = inner / BLOCK;
-        match &self.0.store {
-            Store::F32(data) => Dense::Rows { data, stride: inner, n: inner }.pack(panel, k0, out),
-            Store::Q4 { raw, .. } => {
-                for (k, lane) in out.iter_mut().enumerate() {
-                    decode_q4(&raw[(k0 + k) * wide + panel], &mut lane.0);
+        let Frozen { inner, out: height, store } = self.0;
+        let first = panel * height + k0;
+        match store {
+            Store::F32(data) => Dense::Rows { data, stride: *inner, n: *inner }.pack(panel, k0, out),
+            Store::Q4 { rows, .. } => {
+                // A loop, as a closure wouldn't be compiled for the caller's instruction set.
+                for (row, lane) in rows[first..].iter().zip(out) {
+                    row.decode(&mut lane.0);
                 }
             }
-            Store::Q8 { raw, .. } => {
-                for (k, lane) in out.iter_mut().enumerate() {
-                    decode_q8(&raw[(k0 + k) * wide + panel], &mut lane.0);
+            Store::Q8 { rows, .. } => {
+                for (row, lane) in rows[first..].iter().zip(out) {
+                    decode_q8(row, &mut lane.0);
                 }
             }
         }
     }
 }
 
-#[inline(always)]
-fn decode_q4(b: &[u8; Q4_1_BYTES], out: &mut [f32; BLOCK]) {
-    let (d, m) = (half(b[0], b[1]), half(b[2], b[3]));
-    if let Some(q) = b.last_chunk() {
-        *out = affine(&nibbles(q), &[d; BLOCK], &[m; BLOCK]);
-    }
+/// Blocks of a matrix of `wide` blocks a row, panel by panel instead of row by row.
+fn by_panel<T>(blocks: &[T], wide: usize) -> impl Iterator<Item = &T> {
+    (0..wide).flat_map(move |panel| blocks[panel..].iter().step_by(wide))
 }
 
 #[inline(always)]
