@@ -60,6 +60,8 @@ pub struct GuestProcess {
     child: Child,
     dir: PathBuf,
     simulator: Option<Simulator>,
+    /// Keeps the thread that started it alive: the guest ends with that thread.
+    _spawner: mpsc::Sender<Request>,
 }
 
 /// How a guest ended.
@@ -157,6 +159,7 @@ impl Process {
                 child,
                 dir: plan.dir.clone(),
                 simulator: self.simulator.clone(),
+                _spawner: self.spawner.clone(),
             },
         })
     }
