@@ -35,6 +35,9 @@ pub(crate) struct ShownGuest {
     pub(crate) open: Vec<CheckOutcome>,
 }
 
+/// Title of CHT-4 for guests, orders, log and record alike.
+pub(crate) const IN_FORCE: &str = "it happened while the charter was in force";
+
 /// By lease id.
 pub(crate) type ShownGuests = BTreeMap<String, ShownGuest>;
 
@@ -103,7 +106,7 @@ impl Terms<'_> {
         claims.without("LSE-2", name, "its lease is this charter's, for this guest", lease.lease, compared.0);
         let release = self.receipt(name, guest, &lease, claims)?;
         self.stage(name, &release, claims);
-        let title = "its keys were released while the charter was in force";
+        let title = IN_FORCE;
         claims.check("CHT-4", name, title, "within the charter's window", charter.at(release.time));
         let result = self.appraise(name, guest, &lease, &release, release.time, claims)?;
         if let Some(at) = at {
@@ -194,7 +197,7 @@ impl Terms<'_> {
         now: u64,
         claims: &mut Claims,
     ) -> Option<AttestationResult> {
-        let title = format!("its evidence as {} passes appraisal as of its release", role(lease.role));
+        let title = "its evidence passes appraisal as of its release";
         match self.verifier.appraise(
             self.challenge(lease, release, now),
             &guest.evidence,
@@ -203,13 +206,13 @@ impl Terms<'_> {
         ) {
             Ok(result) => {
                 let by = format!("{} checks, {}", result.trace().len(), result.anchors());
-                claims.pass("EVD-1", name, &title, by);
+                claims.pass("EVD-1", name, title, by);
                 Some(result)
             }
             Err(refusal) => {
                 for finding in &refusal.findings {
                     let found = format!("{} {}: {}", finding.check, finding.code, finding.got);
-                    claims.fail("EVD-1", name, &title, &finding.expected, found);
+                    claims.fail("EVD-1", name, title, &finding.expected, found);
                 }
                 None
             }

@@ -13,13 +13,13 @@ use tiltyard_provisioning::record::log_origin;
 use tiltyard_tournament::fixtures::Task;
 use tiltyard_tournament::record::{DrawCommitBody, DrawRevealBody, LeafType, OutcomeBody, RulebookBody};
 use tiltyard_tournament::{
-    BaseScore, BootBody, Digest, DrawSeed, EvaluateOutcome, OrderBody, OrderRole, Status, TrainOutcome,
-    UnixSeconds,
+    BaseScore, BootBody, Digest, Disclosed, DrawSeed, EvaluateOutcome, OrderBody, OrderRole, Status,
+    TrainOutcome, UnixSeconds,
 };
 
 use crate::claim::{Claims, Compared};
 use crate::documents::Documents;
-use crate::guests::ShownGuests;
+use crate::guests::{IN_FORCE, ShownGuests};
 use crate::work::{ShownWork, short};
 
 /// A leaf's frame; what it means is the rules' affair.
@@ -98,7 +98,7 @@ pub(crate) fn check(
     for (at, boot) in &boots {
         boot_keys(*at, boot, guests, claims);
     }
-    let title = "everything was written while the charter was in force";
+    let title = IN_FORCE;
     let outside = leaves.times().find_map(|time| charter.at(time).err());
     claims.check("CHT-4", "log", title, "within the charter's window", outside.map_or(Ok(()), Err));
     log
@@ -332,7 +332,7 @@ fn evaluation(signed: &ScoreClaim, found: &EvaluateOutcome, work: &ShownWork) ->
     let mut compared = Compared::default()
         .field("task", task, &found.task)
         .field("fingerprint", signed.fingerprint, hex(&found.fingerprint))
-        .field("base score", signed.base.score, found.base.score.map(|score| score.steps()))
+        .field("base score", disclosed(signed.base.score), found.base.score)
         .field("base losses_root", Some(signed.base.root), found.base.losses_root.as_ref().map(hex))
         .field("rows", signed.scores.len(), found.scores.len());
     for row in &found.scores {
@@ -343,11 +343,16 @@ fn evaluation(signed: &ScoreClaim, found: &EvaluateOutcome, work: &ShownWork) ->
         };
         compared = compared
             .field("status", word(&score.status), word(&row.status))
-            .field("score", score.score, row.score.map(|score| score.steps()))
+            .field("score", disclosed(score.score), row.score)
             .field("losses_root", score.root, row.losses_root.as_ref().map(hex))
             .field("artefact_sha256", score.artefact_sha256, row.artefact_sha256.as_ref().map(hex));
     }
     compared
+}
+
+/// A guest's figure as the record may hold it.
+fn disclosed(score: Option<i32>) -> Option<Disclosed> {
+    score.map(|steps| Disclosed::clamped(steps.into()))
 }
 
 /// Both lists of states are one list in two packages; they meet in their written form.

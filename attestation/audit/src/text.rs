@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "FAIL       BDL-2  bun\u{fffd}[32mdle      title",
+                "FAIL       BDL-2  bun\u{fffd}[32mdle         title",
                 "                  expected a",
                 "                  found    b\u{fffd}\u{fffd}PASS\u{fffd}",
             ]

@@ -12,7 +12,7 @@ use tiltyard_tournament::{Replayed, replay};
 use crate::claim::{Claim, Claims, Compared};
 use crate::documents::Documents;
 use crate::facts::{CharterFacts, Entrant, GuestFacts, RecordFacts};
-use crate::guests::{self, ShownGuests};
+use crate::guests::{self, IN_FORCE, ShownGuests};
 use crate::log::{self, Leaves, ShownLog};
 use crate::promises::{Promise, promises};
 use crate::work::{self, ShownWork};
@@ -101,13 +101,13 @@ pub fn verify(bundle: &[u8], pins: &Pins) -> Audit {
     let documents = Documents::of(&bundle, &mut claims);
     let mut found = Found::default();
     let leaves = Leaves::of(&documents);
-    let replayed = replayed(&documents, &mut claims);
-    if let Some(charter) = charter(&documents, pins, &mut claims) {
+    let record = charter(&documents, pins, &mut claims).and_then(|charter| {
         found.charter = Some(CharterFacts::of(&charter));
-        let record = under_charter(&documents, &leaves, &charter, pins, &mut found, &mut claims);
-        if let Some(record) = &record {
-            champion(replayed.as_ref(), record, &mut claims);
-        }
+        under_charter(&documents, &leaves, &charter, pins, &mut found, &mut claims)
+    });
+    let replayed = replayed(&documents, &mut claims);
+    if let Some(record) = &record {
+        champion(replayed.as_ref(), record, &mut claims);
     }
     found.entrants = replayed.as_ref().map(Entrant::all).unwrap_or_default();
     Audit::of(digest, claims, found)
@@ -253,7 +253,7 @@ fn record(
         .field("log_root", log.root, record.log_root)
         .field("anchors", referee.anchors, record.anchors);
     claims.without("REC-2", "record", title, format!("{} leaves, root {}", log.size, log.root), compared.0);
-    let title = "the record was signed while the charter was in force";
+    let title = IN_FORCE;
     claims.check("CHT-4", "record", title, "within the charter's window", charter.at(record.time));
     Some(record.into_value())
 }

@@ -9,7 +9,7 @@ use tiltyard_provisioning::statement::{Signed, Statement, Verified};
 
 use crate::claim::{Claims, Compared};
 use crate::documents::{Documents, read};
-use crate::guests::ShownGuests;
+use crate::guests::{IN_FORCE, ShownGuests};
 
 /// Statements that attested keys signed.
 #[derive(Default)]
@@ -82,7 +82,7 @@ fn order(
         .field("referee's lease", referee.lease.lease, verified.referee.lease);
     let held = compared.0.is_empty();
     claims.without("ORD-1", &subject, title, signed.key, compared.0);
-    let title = "the order was given while the charter was in force";
+    let title = IN_FORCE;
     claims.check("CHT-4", &subject, title, "within the charter's window", charter.at(verified.issued_at));
     held.then(|| verified.into_value())
 }
