@@ -12,7 +12,7 @@ use tiltyard_provisioning::order::{
     ArtefactRef, ArtefactScore, BaseScore, Evaluated, GuestReport, GuestResult, ItemLosses, Order,
     ScoreClaim, Status, Work,
 };
-use tiltyard_provisioning::output::{OutputKind, open_output};
+use tiltyard_provisioning::output::{AdapterFiles, OutputKind, open_output};
 use tiltyard_provisioning::release::End;
 use tiltyard_provisioning::statement::{Signed, Verified};
 use tiltyard_training::{Adapter, Artefact, ArtefactError, BaseModel, Item, evaluate};
@@ -165,12 +165,13 @@ fn check(
     );
     let Ok(bytes) = opened else { return Ok((None, Err(Status::ArtefactRefused))) };
     let digest = Some(Hex::sha256(&bytes));
-    let checked = Artefact::from_bytes(&bytes)
-        .and_then(|opened| Adapter::check(&opened, base, max_bytes))
-        .map_err(|error| match error {
-            ArtefactError::NotFineTuned => Status::NotFineTuned,
-            _ => Status::ArtefactRefused,
-        });
+    let Ok(AdapterFiles { config, weights }) = AdapterFiles::from_bytes(&bytes) else {
+        return Ok((digest, Err(Status::ArtefactRefused)));
+    };
+    let checked = Adapter::check(&Artefact { config, weights }, base, max_bytes).map_err(|error| match error {
+        ArtefactError::NotFineTuned => Status::NotFineTuned,
+        _ => Status::ArtefactRefused,
+    });
     Ok((digest, checked))
 }
 

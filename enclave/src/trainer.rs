@@ -15,10 +15,10 @@ use tiltyard_provisioning::normalise::{RECIPE_PATH, normalised_digest};
 use tiltyard_provisioning::order::{
     GuestReport, GuestResult, ObjectRef, Order, Status, Submission, TrainResult, Work,
 };
-use tiltyard_provisioning::output::{OutputKind, open_submission, seal_output};
+use tiltyard_provisioning::output::{AdapterFiles, OutputKind, open_submission, seal_output};
 use tiltyard_provisioning::release::End;
 use tiltyard_provisioning::statement::{Signed, Verified};
-use tiltyard_training::{BaseModel, Clock, Item, Recipe, Stop, TrainJob, train};
+use tiltyard_training::{BaseModel, Clock, Event, Item, Recipe, TrainJob, train};
 use zeroize::Zeroizing;
 
 use crate::broker::{Grant, LogProof};
@@ -157,6 +157,7 @@ fn attempt(
     let log_max = usize::try_from(guest.charter.output.log_max_bytes).unwrap_or(usize::MAX);
     let mut log = Zeroizing::new(Vec::new());
     let clock = WallClock(started);
+    let mut planned = 0;
     let outcome = train(
         TrainJob {
             base: &base,
@@ -169,6 +170,9 @@ fn attempt(
         },
         &clock,
         &mut |event| {
+            if let Event::Started { steps, .. } = event {
+                planned = steps;
+            }
             // The log is the owner's; it holds numbers only, and at its cap it stops growing.
             if let Ok(line) = serde_json::to_vec(&event)
                 && log.len() + line.len() < log_max
@@ -180,11 +184,11 @@ fn attempt(
     );
     Ok(match outcome {
         Ok(trained) => Attempt {
-            status: match trained.stop {
-                Stop::Completed => Status::Done,
-                Stop::Deadline => Status::TimedOut,
-            },
-            artefact: Some(Zeroizing::new(trained.artefact.to_bytes())),
+            // Cut short by the deadline, or planned shorter because of it: the recipe had no time for all its steps.
+            status: if trained.steps < planned { Status::TimedOut } else { Status::Done },
+            artefact: Some(
+                AdapterFiles { config: trained.artefact.config, weights: trained.artefact.weights }.to_bytes(),
+            ),
             log,
         },
         Err(_) => Attempt { status: Status::Failed, artefact: None, log },

@@ -22,6 +22,35 @@ pub enum OutputKind {
     Losses,
 }
 
+/// An adapter as the two files that PEFT reads, sealed together as one artefact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdapterFiles {
+    /// `adapter_config.json`
+    pub config: Vec<u8>,
+    /// `adapter_model.safetensors`
+    pub weights: Vec<u8>,
+}
+
+impl AdapterFiles {
+    /// `u64le` length of the configuration, the configuration, the weights.
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let mut out = Vec::with_capacity(8 + self.config.len() + self.weights.len());
+        out.extend_from_slice(&(self.config.len() as u64).to_le_bytes());
+        out.extend_from_slice(&self.config);
+        out.extend_from_slice(&self.weights);
+        Zeroizing::new(out)
+    }
+
+    /// Splits what [`AdapterFiles::to_bytes`] made; says nothing of what is in the files.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, OutputError> {
+        bytes
+            .split_first_chunk::<8>()
+            .and_then(|(len, rest)| rest.split_at_checked(usize::try_from(u64::from_le_bytes(*len)).ok()?))
+            .map(|(config, weights)| Self { config: config.to_vec(), weights: weights.to_vec() })
+            .ok_or(OutputError::Adapter { got: bytes.len() as u64 })
+    }
+}
+
 /// Why an output or submission could not be sealed, or was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -30,6 +59,8 @@ pub enum OutputError {
     TooLarge { got: u64 },
     #[error("E_DIGEST: expected an object of {expected} bytes, found {got}")]
     Length { expected: u64, got: u64 },
+    #[error("E_ARTEFACT_FORM: expected a length, a configuration and weights, found {got} other bytes")]
+    Adapter { got: u64 },
     #[error(transparent)]
     Container(#[from] ContainerError),
 }

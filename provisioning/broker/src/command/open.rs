@@ -1,4 +1,4 @@
-//! `open`: the owner opens an artefact or log whose key a trainer deposited.
+//! `open`: the owner opens an artefact, a trainer's log or item losses, whose keys guests deposited.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,9 @@ use tiltyard_provisioning::container::header_of;
 use tiltyard_provisioning::dek::{Dek, WrapAad, WrapKind};
 use tiltyard_provisioning::keyid::KeyId;
 use tiltyard_provisioning::order::ObjectRef;
-use tiltyard_provisioning::output::{OUTPUT_MAX_BYTES, OutputKind, open_output};
+use tiltyard_provisioning::output::{AdapterFiles, OUTPUT_MAX_BYTES, OutputKind, open_output};
+use zeroize::Zeroizing;
+
 
 use super::unlock;
 use crate::cli::{Facts, OpenArgs, OutputForm};
@@ -20,7 +22,8 @@ use crate::{BrokerError, StoreError, read_limited, write_private};
 #[derive(Serialize)]
 struct Opened {
     key_id: KeyId,
-    file: PathBuf,
+    files: Vec<PathBuf>,
+    /// Of all that was opened: what a score claim calls `artefact_sha256`.
     sha256: Hex<32>,
     len_bytes: u64,
 }
@@ -33,11 +36,6 @@ pub(super) fn open(args: &OpenArgs, form: OutputForm) -> Result<(), BrokerError>
 }
 
 fn open_object(home: &Unlocked, args: &OpenArgs) -> Result<Opened, BrokerError> {
-    let (kind, name) = match args.key_id {
-        KeyId::Log(_) => (OutputKind::Log, "log"),
-        // The command line lets artefact and log through only.
-        _ => (OutputKind::Artefact, "artefact"),
-    };
     let tenant = store::fact(home.store.read(), store::TENANT)?
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .ok_or_else(|| BrokerError::refused("ResourceNotFound", "this home has not served a charter yet"))?;
@@ -60,18 +58,43 @@ fn open_object(home: &Unlocked, args: &OpenArgs) -> Result<Opened, BrokerError> 
         sha256: Hex::sha256(&bytes),
         len_bytes: bytes.len() as u64,
     };
-    let plaintext =
-        open_output(kind, &tenant, &args.order, &dek, &object, &bytes).map_err(BrokerError::coded)?;
+    let opened = |kind| open_output(kind, &tenant, &args.order, &dek, &object, &bytes);
+    let (plaintext, parts) = match args.key_id {
+        // A trainer deposits its log's key under this name, an evaluator that of the item losses.
+        KeyId::Log(_) => match opened(OutputKind::Log) {
+            Ok(log) => (log.clone(), vec![("log.jsonl", log)]),
+            Err(_) => {
+                let losses = opened(OutputKind::Losses).map_err(BrokerError::coded)?;
+                (losses.clone(), vec![("losses.json", losses)])
+            }
+        },
+        // The command line lets artefact and log through only.
+        _ => {
+            let blob = opened(OutputKind::Artefact).map_err(BrokerError::coded)?;
+            let AdapterFiles { config, weights } =
+                AdapterFiles::from_bytes(&blob).map_err(BrokerError::coded)?;
+            let parts = vec![
+                ("adapter_config.json", Zeroizing::new(config)),
+                ("adapter_model.safetensors", Zeroizing::new(weights)),
+            ];
+            (blob, parts)
+        }
+    };
     make_folder(&args.out)?;
-    let file = args.out.join(name);
-    write_private(&file, &plaintext)?;
+    let mut files = Vec::with_capacity(parts.len());
+    for (name, part) in parts {
+        let file = args.out.join(name);
+        write_private(&file, &part)?;
+        files.push(file);
+    }
     let (sha256, len_bytes) = (Hex::sha256(&plaintext), plaintext.len() as u64);
-    Ok(Opened { key_id: args.key_id.clone(), file, sha256, len_bytes })
+    Ok(Opened { key_id: args.key_id.clone(), files, sha256, len_bytes })
 }
 
 impl Facts for Opened {
     fn lines(&self) -> Vec<String> {
-        vec![format!("opened {}: {} ({} bytes)", self.key_id, self.file.display(), self.len_bytes)]
+        let files = self.files.iter().map(|file| format!("  {}", file.display()));
+        std::iter::once(format!("opened {}, {} bytes", self.key_id, self.len_bytes)).chain(files).collect()
     }
 }
 
@@ -109,8 +132,9 @@ mod tests {
         let rng = SystemRandom::new();
         let (order, dek) = (Hex([3; 32]), Dek::generate(&rng).unwrap());
         let home = home(folder.path(), &order, &dek);
+        let adapter = AdapterFiles { config: b"{}".to_vec(), weights: b"weights".to_vec() };
         let (object, bytes) =
-            seal_output(OutputKind::Artefact, "acme", &order, &dek, b"weights", &rng).unwrap();
+            seal_output(OutputKind::Artefact, "acme", &order, &dek, &adapter.to_bytes(), &rng).unwrap();
         let path = folder.path().join("object");
         fs::write(&path, &bytes).unwrap();
         let args = |key_id, name| OpenArgs {
@@ -131,7 +155,8 @@ mod tests {
 
         let good = args(KeyId::Artefact(order), object.name);
         let opened = open_object(&home, &good).unwrap();
-        assert_eq!(fs::read(&opened.file).unwrap(), b"weights");
+        let read: Vec<Vec<u8>> = opened.files.iter().map(|file| fs::read(file).unwrap()).collect();
+        assert_eq!(read, [adapter.config, adapter.weights]);
         fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
         assert_eq!(code(&good).as_deref(), Some("E_CHUNK_AUTH"));
     }
