@@ -141,9 +141,10 @@ where
     T: Serialize,
 {
     let json = serde_json::to_vec(message).map_err(|error| syntax(&error))?;
-    let len = u32::try_from(json.len()).ok().filter(|len| *len <= MESSAGE_MAX_BYTES).ok_or(
-        ChannelError::MessageTooLarge { max: MESSAGE_MAX_BYTES, got: json.len() as u64 },
-    )?;
+    let len = u32::try_from(json.len())
+        .ok()
+        .filter(|len| *len <= MESSAGE_MAX_BYTES)
+        .ok_or(ChannelError::MessageTooLarge { max: MESSAGE_MAX_BYTES, got: json.len() as u64 })?;
     stream.write_all(&len.to_be_bytes()).await?;
     stream.write_all(&json).await?;
     Ok(stream.flush().await?)
@@ -184,11 +185,7 @@ where
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_read(cx, buf)
     }
 }
