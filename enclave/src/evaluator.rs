@@ -168,10 +168,11 @@ fn check(
     let Ok(AdapterFiles { config, weights }) = AdapterFiles::from_bytes(&bytes) else {
         return Ok((digest, Err(Status::ArtefactRefused)));
     };
-    let checked = Adapter::check(&Artefact { config, weights }, base, max_bytes).map_err(|error| match error {
-        ArtefactError::NotFineTuned => Status::NotFineTuned,
-        _ => Status::ArtefactRefused,
-    });
+    let checked =
+        Adapter::check(&Artefact { config, weights }, base, max_bytes).map_err(|error| match error {
+            ArtefactError::NotFineTuned => Status::NotFineTuned,
+            _ => Status::ArtefactRefused,
+        });
     Ok((digest, checked))
 }
 

@@ -187,7 +187,8 @@ fn attempt(
             // Cut short by the deadline, or planned shorter because of it: the recipe had no time for all its steps.
             status: if trained.steps < planned { Status::TimedOut } else { Status::Done },
             artefact: Some(
-                AdapterFiles { config: trained.artefact.config, weights: trained.artefact.weights }.to_bytes(),
+                AdapterFiles { config: trained.artefact.config, weights: trained.artefact.weights }
+                    .to_bytes(),
             ),
             log,
         },

@@ -69,6 +69,16 @@ pub struct Boot {
 pub struct StoredLog {
     pub leaves: Vec<Base64Bytes>,
     pub checkpoint: String,
+    pub documents: Vec<Document>,
+}
+
+/// A signed, public document of the tournament, kept for the bundle: a referee has no disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// Member name in the bundle ([`crate::record::members`]).
+    pub name: String,
+    pub bytes: Base64Bytes,
 }
 
 /// Where a guest stands. Enums only: nothing that a guest has read can leave here.
@@ -132,6 +142,8 @@ pub struct LogAppend {
     pub leaves: Vec<Base64Bytes>,
     /// Signed note.
     pub checkpoint: String,
+    /// Documents that the leaves refer to; durable before the leaves. A later one of the same name replaces it.
+    pub documents: Vec<Document>,
 }
 
 /// Done, or why not.

@@ -1,13 +1,16 @@
 //! What the bundle will hold: signed documents only, kept as they came.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use tiltyard_attestation::Hex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tiltyard_attestation::{Base64Bytes, Hex};
 use tiltyard_provisioning::bundle::BundleWriter;
-use tiltyard_provisioning::channel::RollEntry;
-use tiltyard_provisioning::order::Order;
+use tiltyard_provisioning::channel::{Document, RollEntry};
+use tiltyard_provisioning::charter::OpenCharter;
+use tiltyard_provisioning::order::{Order, ScoreClaim, TrainResult, Work};
 use tiltyard_provisioning::record::{AttestedGuest, Record, members};
-use tiltyard_provisioning::statement::Signed;
+use tiltyard_provisioning::statement::{Signed, Statement};
 
 use super::log::TournamentLog;
 use crate::error::GuestError;
@@ -16,17 +19,87 @@ use crate::session::Guest;
 const RULEBOOK_MAX_BYTES: u64 = 64 * 1024;
 const ANCHORS_MAX_BYTES: u64 = 1024 * 1024;
 
-/// Documents of one tournament, by what they are about.
+/// Documents of one tournament, by their member names: signed statements only, kept as canonical JSON.
 #[derive(Default)]
 pub(crate) struct Archive {
-    pub(crate) guests: BTreeMap<Hex<16>, AttestedGuest>,
-    pub(crate) orders: BTreeMap<Hex<32>, Signed<Order>>,
-    /// `Signed<TrainResult>` or `Signed<ScoreClaim>` as JSON, by order.
-    pub(crate) results: BTreeMap<Hex<32>, Vec<u8>>,
-    pub(crate) roll: BTreeMap<u64, RollEntry>,
+    documents: BTreeMap<String, Vec<u8>>,
+    /// Not yet handed to the host, who keeps them for the next boot.
+    fresh: Vec<Document>,
 }
 
 impl Archive {
+    /// Takes a document; a later one of the same name replaces it.
+    pub(crate) fn add<T: Serialize>(&mut self, name: String, document: &T) -> Result<(), GuestError> {
+        let bytes = canonical(document)?;
+        self.fresh.push(Document { name: name.clone(), bytes: bytes.clone().into() });
+        self.documents.insert(name, bytes);
+        Ok(())
+    }
+
+    /// What the host does not have yet.
+    pub(crate) fn take_fresh(&mut self) -> Vec<Document> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// Takes back what the host kept of an earlier boot, as far as it proves itself against the log: guests by their
+    /// lease's signature, orders by their digest in the log, results by the key that was leased for their order.
+    pub(crate) fn restore(
+        &mut self,
+        kept: Vec<Document>,
+        charter: &OpenCharter,
+        broker: &Hex<32>,
+        orders: &BTreeSet<Hex<32>>,
+    ) -> Vec<(Order, TrainResult)> {
+        let mut leased = BTreeMap::new();
+        let mut asked = BTreeMap::new();
+        for Document { name, bytes } in &kept {
+            let believed = match name.split_once('/').map_or("", |(folder, _)| folder) {
+                "guests" => read::<AttestedGuest>(bytes).and_then(|guest| {
+                    let lease = guest.lease.verify(broker).ok()?;
+                    let own = lease.charter == charter.p() && *name == members::guest(&lease.lease);
+                    own.then(|| leased.insert(lease.order, lease.keys.signing))
+                }),
+                "orders" => read::<Signed<Order>>(bytes).and_then(|signed| {
+                    let digest = signed.digest();
+                    let order = signed.verify(&signed.key).ok()?.into_value();
+                    let own = orders.contains(&digest) && *name == members::order(&digest);
+                    own.then(|| asked.insert(digest, order)).map(|_| None)
+                }),
+                "roll" => read::<RollEntry>(bytes).and_then(|entry| {
+                    let row = entry.row.verify(&charter.tournament.roll_key).ok()?;
+                    (*name == members::roll(row.seq)).then_some(None)
+                }),
+                _ => None,
+            };
+            if believed.is_some() {
+                self.documents.insert(name.clone(), bytes.0.clone());
+            }
+        }
+        let mut trained = Vec::new();
+        for Document { name, bytes } in kept {
+            let Some((digest, order)) = asked.iter().find(|(digest, _)| name == members::result(digest))
+            else {
+                continue;
+            };
+            let Some(key) = leased.get(&Some(*digest)) else { continue };
+            match order.work {
+                Work::Train { .. } => {
+                    let Some(result) = by_key::<TrainResult>(&bytes, key) else { continue };
+                    if result.order == *digest {
+                        trained.push((order.clone(), result));
+                        self.documents.insert(name, bytes.0);
+                    }
+                }
+                Work::Evaluate { .. } => {
+                    if by_key::<ScoreClaim>(&bytes, key).is_some_and(|claim| claim.order == *digest) {
+                        self.documents.insert(name, bytes.0);
+                    }
+                }
+            }
+        }
+        trained
+    }
+
     /// The bundle: the same documents always give the same bytes.
     pub(crate) fn bundle(
         &self,
@@ -43,17 +116,8 @@ impl Archive {
         if let Some(digest) = &guest.charter.reference_values.foreign_anchors {
             add(members::ANCHORS, guest.inputs.read(digest, ANCHORS_MAX_BYTES)?)?;
         }
-        for (seq, entry) in &self.roll {
-            add(&members::roll(*seq), canonical(entry)?)?;
-        }
-        for (lease, attested) in &self.guests {
-            add(&members::guest(lease), canonical(attested)?)?;
-        }
-        for (digest, order) in &self.orders {
-            add(&members::order(digest), canonical(order)?)?;
-        }
-        for (digest, result) in &self.results {
-            add(&members::result(digest), result.clone())?;
+        for (name, document) in &self.documents {
+            add(name, document.clone())?;
         }
         for (index, leaf) in (0u64..).zip(log.leaves()) {
             add(&members::leaf(index), leaf.clone())?;
@@ -68,6 +132,19 @@ impl Archive {
 /// The rulebook that the charter names.
 pub(crate) fn rulebook(guest: &Guest) -> Result<Vec<u8>, GuestError> {
     guest.inputs.read(&guest.charter.tournament.rulebook_sha256, RULEBOOK_MAX_BYTES)
+}
+
+fn read<T: DeserializeOwned>(bytes: &Base64Bytes) -> Option<T> {
+    serde_json::from_slice(&bytes.0).ok()
+}
+
+/// A statement under the key with this digest.
+fn by_key<T: Statement>(bytes: &Base64Bytes, key: &Hex<32>) -> Option<T> {
+    let signed: Signed<T> = read(bytes)?;
+    if Hex::sha256(signed.key.bytes()) != *key {
+        return None;
+    }
+    Some(signed.verify(&signed.key).ok()?.into_value())
 }
 
 pub(crate) fn canonical<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, GuestError> {

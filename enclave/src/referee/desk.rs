@@ -10,11 +10,13 @@ use std::time::Duration;
 use ring::rand::SystemRandom;
 use tiltyard_attestation::Hex;
 use tiltyard_attestation::result::Anchors;
-use tiltyard_provisioning::channel::{Ack, Entries, OrderMessage, OrderOutcome, RollEntry, Service};
+use tiltyard_provisioning::channel::{
+    Ack, Document, Entries, OrderMessage, OrderOutcome, RollEntry, Service,
+};
 use tiltyard_provisioning::charter::BrokerOwner;
 use tiltyard_provisioning::keyid::KeyId;
 use tiltyard_provisioning::order::{ArtefactRef, Order, RefereeKeys, ScoreClaim, TrainResult, Work};
-use tiltyard_provisioning::record::Record;
+use tiltyard_provisioning::record::{Record, members};
 use tiltyard_provisioning::release::End;
 use tiltyard_provisioning::statement::Signed;
 use tiltyard_tournament::fixtures::Task;
@@ -74,13 +76,13 @@ impl Desk {
         let terms = &guest.charter.tournament;
         let owner = guest.broker(BrokerOwner::Owner)?;
         let draw = KeyId::Draw(terms.id.clone());
+        let mut documents = Vec::new();
         let stored = match guest.log.clone().filter(|log| !log.leaves.is_empty()) {
-            Some(stored) => Some(TournamentLog::restore(
-                &guest.charter.tenant,
-                &terms.id,
-                stored.clone(),
-                last_boot_key(&stored.leaves)?,
-            )?),
+            Some(mut stored) => {
+                documents = std::mem::take(&mut stored.documents);
+                let key = last_boot_key(&stored.leaves)?;
+                Some(TournamentLog::restore(&guest.charter.tenant, &terms.id, stored, key)?)
+            }
             None => None,
         };
         let mut stored = stored;
@@ -134,10 +136,11 @@ impl Desk {
             seed,
         };
         let shown = desk.log.size();
-        desk.granted(grant, shown);
+        desk.granted(grant, shown)?;
+        desk.recall(documents);
         desk.introduce().await?;
-        if resumed {
-            // What the boot before had asked for died with its keys: it is asked for again.
+        if desk.closed {
+            desk.abandon_outstanding().await?;
             desk.go_on().await?;
         }
         Ok(desk)
@@ -176,16 +179,44 @@ impl Desk {
         let (proof, size) = self.log.proof();
         self.operator.attest(&self.guest.attester, Vec::new(), None, LogProof::default()).await?;
         let grant = self.owner.attest(&self.guest.attester, Vec::new(), None, proof).await?;
-        self.granted(grant, size);
-        Ok(())
+        self.granted(grant, size)
     }
 
-    fn granted(&mut self, grant: Grant, witnessed: u64) {
+    fn granted(&mut self, grant: Grant, witnessed: u64) -> Result<(), GuestError> {
         let window_s = grant.lease.not_after.saturating_sub(grant.issued_at);
         self.renew_at = Instant::now() + Duration::from_secs(window_s * 2 / 3);
         self.clock = BrokerClock::new(grant.issued_at);
         self.log.witnessed(witnessed);
-        self.archive.guests.insert(grant.lease.lease, grant.guest);
+        self.archive.add(members::guest(&grant.lease.lease), &grant.guest)
+    }
+
+    /// Documents of the boots before, and the artefacts that they name.
+    fn recall(&mut self, documents: Vec<Document>) {
+        let orders = self
+            .log
+            .leaves()
+            .iter()
+            .filter_map(|leaf| serde_json::from_slice::<serde_json::Value>(leaf).ok())
+            .filter(|leaf| leaf["type"] == "order")
+            .filter_map(|leaf| leaf["body"]["order"].as_str()?.parse().ok())
+            .collect();
+        let charter = &self.guest.charter;
+        for (order, result) in self.archive.restore(documents, charter, &self.broker_key, &orders) {
+            self.remember(order.task, &result);
+        }
+    }
+
+    /// What the boot before had asked for died with its keys: its guests are ended, and the orders count as
+    /// attempts that failed for no fault of the entrants.
+    async fn abandon_outstanding(&mut self) -> Result<(), GuestError> {
+        for body in self.conductor.outstanding() {
+            let work = match body.submission {
+                Some(submission) => Work::Train { submission: Hex(*submission.bytes()) },
+                None => Work::Evaluate { artefacts: self.artefacts_of(&body.task) },
+            };
+            self.abandon(Hex(*body.order.bytes()), Pending { task: body.task, work }).await?;
+        }
+        Ok(())
     }
 
     /// The leaf that ties this boot's keys to the log, and the broker's memory of it.
@@ -227,7 +258,7 @@ impl Desk {
         }
         for entry in entries.entries {
             if let Ok(body) = self.admit(&entry) {
-                self.archive.roll.insert(body.seq, entry);
+                self.archive.add(members::roll(body.seq), &entry)?;
                 // A refusal by the rules is a leaf of its own, with its reason.
                 let _recorded = self.conductor.enter(self.now(), body);
             }
@@ -266,8 +297,8 @@ impl Desk {
 
     async fn settle(&mut self, order: Hex<32>, report: Report) -> Result<Ack, GuestError> {
         let Some(pending) = self.pending.remove(&order) else { return Ok(refused("OrderSpent")) };
-        self.archive.guests.insert(report.lease, report.guest);
-        self.archive.results.insert(order, report.signed);
+        self.archive.add(members::guest(&report.lease), &report.guest)?;
+        self.archive.add(members::result(&order), &report.signed)?;
         match report.result {
             Checked::Trained(result) => self.trained(pending.task, result)?,
             Checked::Evaluated { claim, same } => self.evaluated(pending.task, claim, &same)?,
@@ -277,11 +308,28 @@ impl Desk {
         Ok(Ack::Done)
     }
 
-    fn trained(&mut self, task: String, result: TrainResult) -> Result<(), GuestError> {
-        if let Some(object) = result.artefact {
-            let artefact = ArtefactRef { submission: result.submission, train_order: result.order, object };
-            self.artefacts.insert((task.clone(), result.submission), artefact);
+    fn remember(&mut self, task: String, result: &TrainResult) {
+        if let Some(object) = &result.artefact {
+            let artefact = ArtefactRef {
+                submission: result.submission,
+                train_order: result.order,
+                object: object.clone(),
+            };
+            self.artefacts.insert((task, result.submission), artefact);
         }
+    }
+
+    /// Sealed artefacts of a task, ascending by submission.
+    fn artefacts_of(&self, task: &str) -> Vec<ArtefactRef> {
+        self.artefacts
+            .iter()
+            .filter(|((of, _), _)| of == task)
+            .map(|(_, artefact)| artefact.clone())
+            .collect()
+    }
+
+    fn trained(&mut self, task: String, result: TrainResult) -> Result<(), GuestError> {
+        self.remember(task.clone(), &result);
         let outcome = TrainOutcome {
             task,
             submission: (*result.submission.bytes()).into(),
@@ -328,6 +376,12 @@ impl Desk {
     /// as an attempt that failed for no fault of the entrant.
     async fn lost(&mut self, order: Hex<32>) -> Result<Ack, GuestError> {
         let Some(pending) = self.pending.remove(&order) else { return Ok(refused("OrderSpent")) };
+        self.abandon(order, pending).await?;
+        self.go_on().await?;
+        Ok(Ack::Done)
+    }
+
+    async fn abandon(&mut self, order: Hex<32>, pending: Pending) -> Result<(), GuestError> {
         for broker in [&self.owner, &self.operator] {
             match broker.end(&self.guest.attester, End::Order(order)).await {
                 // A guest that never came so far has no lease there.
@@ -349,9 +403,7 @@ impl Desk {
             }
             Work::Evaluate { artefacts } => self.unevaluated(pending.task, order, &artefacts)?,
         }
-        self.flush().await?;
-        self.go_on().await?;
-        Ok(Ack::Done)
+        self.flush().await
     }
 
     /// An evaluation that came to nothing, for no fault of anybody scored.
@@ -459,7 +511,7 @@ impl Desk {
             attempt,
         };
         self.conductor.ordered(self.now(), body).map_err(rules)?;
-        self.archive.orders.insert(digest, signed.clone());
+        self.archive.add(members::order(&digest), &signed)?;
         self.pending.insert(digest, Pending { task: task.id.clone(), work });
         self.flush().await?;
         self.guest.tell(Service::Order, &OrderMessage { order: signed }).await
@@ -495,7 +547,8 @@ impl Desk {
     /// Appends what the conductor has made, and waits until it is durable.
     async fn flush(&mut self) -> Result<(), GuestError> {
         let leaves = self.conductor.take_leaves();
-        self.log.append(&self.guest, leaves).await
+        let documents = self.archive.take_fresh();
+        self.log.append(&self.guest, leaves, documents).await
     }
 
     async fn publish(&self) {

@@ -2,7 +2,7 @@
 
 use ring::signature::Ed25519KeyPair;
 use tiltyard_attestation::{Base64Bytes, Hex};
-use tiltyard_provisioning::channel::{LogAppend, Service, StoredLog};
+use tiltyard_provisioning::channel::{Document, LogAppend, Service, StoredLog};
 use tiltyard_provisioning::ledger::{Checkpoint, MerkleLog, NoteKey, TlogProof};
 
 use crate::broker::LogProof;
@@ -61,8 +61,13 @@ impl TournamentLog {
     }
 
     /// Appends leaves, signs the new checkpoint, and returns once the host says that both are durable.
-    pub(crate) async fn append(&mut self, guest: &Guest, leaves: Vec<Vec<u8>>) -> Result<(), GuestError> {
-        if leaves.is_empty() {
+    pub(crate) async fn append(
+        &mut self,
+        guest: &Guest,
+        leaves: Vec<Vec<u8>>,
+        documents: Vec<Document>,
+    ) -> Result<(), GuestError> {
+        if leaves.is_empty() && documents.is_empty() {
             return Ok(());
         }
         let first = self.tree.size();
@@ -74,6 +79,7 @@ impl TournamentLog {
             first,
             leaves: leaves.iter().cloned().map(Base64Bytes).collect(),
             checkpoint: self.checkpoint.clone(),
+            documents,
         };
         self.leaves.extend(leaves);
         guest.tell(Service::Log, &message).await

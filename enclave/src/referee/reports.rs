@@ -19,7 +19,7 @@ pub(crate) struct Report {
     pub(crate) guest: AttestedGuest,
     pub(crate) result: Checked,
     /// The signed result as it goes into the bundle.
-    pub(crate) signed: Vec<u8>,
+    pub(crate) signed: serde_json::Value,
 }
 
 pub(crate) enum Checked {
@@ -136,6 +136,6 @@ fn copies(claim: &ScoreClaim, evaluated: &Evaluated) -> Vec<Option<Hex<32>>> {
         .collect()
 }
 
-fn json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, Unbelievable> {
-    super::archive::canonical(value).map_err(|_| Unbelievable("result can't be written"))
+fn json<T: serde::Serialize>(value: &T) -> Result<serde_json::Value, Unbelievable> {
+    serde_json::to_value(value).map_err(|_| Unbelievable("result can't be written"))
 }

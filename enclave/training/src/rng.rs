@@ -18,6 +18,20 @@ struct Key<'a> {
     variable: Option<&'a str>,
 }
 
+/// The seed of a run: the order's, varied by the recipe's own.
+pub(crate) fn run_seed(order: &[u8; 32], recipe: u64) -> [u8; 32] {
+    let variable = recipe.to_string();
+    key_hash(&Key { seed: hex(order), purpose: "run", epoch: None, variable: Some(&variable) })
+}
+
+fn key_hash(key: &Key<'_>) -> [u8; 32] {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    context.update(RNG_TAG);
+    // Texts and an integer always serialise; an empty document would still be one fixed key.
+    context.update(&serde_jcs::to_vec(key).unwrap_or_default());
+    bytes32(context.finish())
+}
+
 /// A stream of random numbers for one purpose.
 pub(crate) struct Stream(ChaCha8Rng);
 
@@ -33,11 +47,7 @@ impl Stream {
     }
 
     fn new(key: &Key<'_>) -> Self {
-        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-        context.update(RNG_TAG);
-        // Texts and an integer always serialise; an empty document would still be one fixed key.
-        context.update(&serde_jcs::to_vec(key).unwrap_or_default());
-        Self(ChaCha8Rng::from_seed(bytes32(context.finish())))
+        Self(ChaCha8Rng::from_seed(key_hash(key)))
     }
 
     /// Uniform in [0, 1), 24 bits.

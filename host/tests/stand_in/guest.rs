@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tiltyard_attestation::binding::HpkePublicKey;
 use tiltyard_attestation::{Hex, LaunchConfig, Role};
 use tiltyard_provisioning::channel::{
-    Ack, Boot, End, Entries, GuestState, Incoming, LogAppend, MESSAGE_MAX_BYTES, OrderMessage, OrderOutcome,
+    Ack, Boot, Document, End, Entries, GuestState, Incoming, LogAppend, MESSAGE_MAX_BYTES, OrderMessage, OrderOutcome,
     Service, Stream, StreamOpener, mux, read_message, write_message,
 };
 use tiltyard_provisioning::order::{ObjectRef, Order, RefereeKeys, ResultEnvelope, Submission, Work};
@@ -118,7 +118,9 @@ async fn referee(opener: &StreamOpener, mut incoming: Incoming, boot: Boot) {
                 let append = LogAppend {
                     first,
                     leaves: vec![leaf.into_bytes().into()],
+                    documents: vec![Document { name: format!("results/{first}.json"), bytes: b"{}".to_vec().into() }],
                     checkpoint: format!("stand-in\n{}\nroot\n", first + 1),
+                    documents: Vec::new(),
                 };
                 assert_eq!(tell(opener, Service::Log, &append).await, Some(Ack::Done));
                 // A gap is refused.
@@ -199,7 +201,12 @@ async fn trainer(opener: &StreamOpener, boot: Boot) {
             assert!(refused(&ack), "{ack:?}");
             // Not a trainer's services: closed without an answer.
             assert_eq!(tell(opener, Service::Order, &OrderMessage { order: signed }).await, None);
-            let append = LogAppend { first: 0, leaves: Vec::new(), checkpoint: "x\n0\ny\n".into() };
+            let append = LogAppend {
+                first: 0,
+                leaves: Vec::new(),
+                checkpoint: "x\n0\ny\n".into(),
+                documents: Vec::new(),
+            };
             assert_eq!(tell(opener, Service::Log, &append).await, None);
             state(opener, GuestState::Failed { code: "E_LIED".into() }).await;
         }

@@ -2,6 +2,8 @@
 
 pub(crate) mod decoder;
 mod load;
+#[cfg(test)]
+mod oracle;
 
 use crate::ModelError;
 use crate::ops::attention::Heads;

@@ -12,6 +12,8 @@ pub(crate) mod pick;
 pub(crate) mod residual;
 pub(crate) mod rope;
 pub(crate) mod swiglu;
+#[cfg(test)]
+mod tests;
 
 use crate::OpError;
 use crate::gemm::threads;

@@ -1,6 +1,7 @@
 //! Recipes: what an entrant may choose, as TOML of schema 1 (TRAINING 14).
 //!
-//! A recipe names no file, device, seed, URL or time: those come from the order.
+//! A recipe names no file, device, URL or time: those come from the order, and so does the run's seed, which
+//! a recipe's own only varies.
 
 mod read;
 
@@ -76,6 +77,8 @@ pub struct Recipe {
     pub(crate) max_len: usize,
     pub(crate) pack: bool,
     pub(crate) length: Length,
+    /// The entrant's own draw of initial values and order; the order's seed decides with it.
+    pub(crate) seed: u64,
     pub(crate) micro_tokens: usize,
     pub(crate) window_items: usize,
     pub(crate) optimiser: AdamW,
@@ -126,6 +129,7 @@ impl Recipe {
         data.end();
         let train = root.table("train");
         let length = read_length(&train);
+        let seed = train.integer("seed", 0, 0..=(1 << 53) - 1) as u64;
         let micro_tokens = train.integer("micro_tokens", 8192, 16..=1 << 22) as usize;
         let window_items = train.integer("window_items", 8, 1..=4096) as usize;
         train.choice("recompute", "auto", &[("auto", ()), ("off", ())]);
@@ -144,6 +148,7 @@ impl Recipe {
             max_len,
             pack,
             length,
+            seed,
             micro_tokens,
             window_items,
             optimiser,
@@ -154,13 +159,14 @@ impl Recipe {
 }
 
 fn read_length(train: &Fields<'_>) -> Length {
-    if train.has("steps") {
-        if train.has("epochs") {
-            train.refuse("epochs", "either steps or epochs", "both");
-        }
-        return Length::Steps(train.integer("steps", 1, 1..=1_000_000) as u32);
+    let epochs = train.number("epochs", 1.0, "0 < epochs <= 100", |v| v > 0.0 && v <= 100.0);
+    if !train.has("steps") {
+        return Length::Epochs(epochs);
     }
-    Length::Epochs(train.number("epochs", 1.0, "0 < epochs <= 100", |v| v > 0.0 && v <= 100.0))
+    if train.has("epochs") {
+        train.refuse("epochs", "either steps or epochs", "both");
+    }
+    Length::Steps(train.integer("steps", 1, 1..=1_000_000) as u32)
 }
 
 fn read_adapter(fields: &Fields<'_>) -> AdapterChoice {

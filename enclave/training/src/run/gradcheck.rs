@@ -95,3 +95,58 @@ fn sound(variables: &[(String, Vec<f32>)], slope: Slope) -> Result<Vec<Vec<f32>>
         more => Err(GradientCheck::Unexpected { expected: variables.len(), got: variables.len() + more }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{D, Device, Tensor, Var};
+
+    /// Two variables; `fault` says what is wrong with the graph between them and the loss.
+    fn check(fault: &str) -> Result<(), TrainError> {
+        let variables = [("a".to_owned(), vec![0.3, -0.7, 0.2, 0.9]), ("b".to_owned(), vec![0.5, 0.1, -0.4, 0.8])];
+        let run = |values: &[Vec<f32>], _: Want| -> Result<Slope, OpError> {
+            let var = |v: &Vec<f32>| Var::from_vec(v.clone(), (1, 1, 1, 4), &Device::Cpu);
+            let (a, b) = (var(&values[0])?, var(&values[1])?);
+            let (mut x, mut y) = (a.as_tensor().clone(), b.as_tensor().clone());
+            match fault {
+                // Stock rope and softmax cut the graph: backward succeeds, the gradient is missing.
+                "rope" => {
+                    let table = |v: f32| Tensor::full(v, (1, 2), &Device::Cpu);
+                    x = candle_nn::rotary_emb::rope(&x, &table(0.8)?, &table(0.6)?)?;
+                }
+                "softmax" => y = candle_nn::ops::softmax_last_dim(&y)?,
+                "detached" => y = y.detach(),
+                "partly" => y = (y.detach() * 0.5)?.add(&(y * 0.5)?)?,
+                "zero" => y = (y * 0.0)?.add(&x)?,
+                "nan" => y = (y - 10.0)?.sqrt()?,
+                _ => {}
+            }
+            let loss = (x * &y)?.add(&y.sqr()?)?.sum(D::Minus1)?.sum_all()?;
+            let store = loss.backward()?;
+            let gradient = |v: &Var| -> Result<Option<Vec<f32>>, OpError> {
+                store.get(v).map(|g| Ok(g.flatten_all()?.to_vec1()?)).transpose()
+            };
+            let foreign = usize::from(fault == "foreign");
+            let loss = f64::from(loss.to_scalar::<f32>()?);
+            Ok(Slope { loss, gradients: vec![gradient(&a)?, gradient(&b)?], foreign })
+        };
+        gradient_self_check(&variables, &[1; 32], &mut { run })
+    }
+
+    #[test]
+    fn a_sound_graph_passes_and_each_fault_is_named() {
+        check("none").unwrap();
+        let named = |fault: &str| match check(fault) {
+            Err(TrainError::GradientCheck(fault)) => fault,
+            other => panic!("{fault}: {other:?}"),
+        };
+        let is = |name: &str| name.to_owned();
+        assert_eq!(named("rope"), GradientCheck::Missing { variable: is("a") });
+        assert_eq!(named("softmax"), GradientCheck::Missing { variable: is("b") });
+        assert_eq!(named("detached"), GradientCheck::Missing { variable: is("b") });
+        assert_eq!(named("zero"), GradientCheck::Zero { variable: is("b") });
+        assert_eq!(named("nan"), GradientCheck::NotFinite { variable: is("a") });
+        assert_eq!(named("foreign"), GradientCheck::Unexpected { expected: 2, got: 3 });
+        assert!(matches!(named("partly"), GradientCheck::Mismatch { .. }));
+    }
+}

@@ -10,7 +10,7 @@ use crate::adapter::{Artefact, Structure};
 use crate::data::{Encoded, Item, encode};
 use crate::model::{BaseModel, Model};
 use crate::recipe::Recipe;
-use crate::rng::{StepChain, Stream, bytes32};
+use crate::rng::{StepChain, Stream, bytes32, run_seed};
 use crate::{Clock, Event, RecipeError, Stop, TrainError};
 
 /// Items of the gradient check.
@@ -116,6 +116,8 @@ impl<'a> Run<'a> {
         if encoded.is_empty() {
             return Err(TrainError::NoLabels { items: given, dropped });
         }
+        let chain = StepChain::new(&recipe.sha256, &model.sha256, &data, &seed);
+        let seed = run_seed(&seed, recipe.seed);
         let windows = Windows::new(seed, encoded.len(), recipe.window_items);
         events(Event::Started {
             parameters: model.parameters,
@@ -125,7 +127,6 @@ impl<'a> Run<'a> {
             steps: windows.planned(recipe),
         });
         let variables = Variables::new(structure, config, &seed);
-        let chain = StepChain::new(&recipe.sha256, &model.sha256, &data, &seed);
         let items = Items::new(encoded);
         Ok(Self { model, recipe, seed, items, variables, windows, chain, stop_at_ms, clock, events, pool })
     }
