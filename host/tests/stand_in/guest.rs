@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use tiltyard_attestation::binding::HpkePublicKey;
 use tiltyard_attestation::{Hex, LaunchConfig, Role};
 use tiltyard_provisioning::channel::{
-    Ack, Boot, Document, End, Entries, GuestState, Incoming, LogAppend, MESSAGE_MAX_BYTES, OrderMessage, OrderOutcome,
-    Service, Stream, StreamOpener, mux, read_message, write_message,
+    Ack, Boot, Document, End, Entries, GuestState, Incoming, LogAppend, MESSAGE_MAX_BYTES, OrderMessage,
+    OrderOutcome, Service, Stream, StreamOpener, mux, read_message, write_message,
 };
 use tiltyard_provisioning::order::{ObjectRef, Order, RefereeKeys, ResultEnvelope, Submission, Work};
 use tiltyard_provisioning::statement::Signed;
@@ -120,12 +120,16 @@ async fn referee(opener: &StreamOpener, mut incoming: Incoming, boot: Boot) {
                     leaves: vec![leaf.into_bytes().into()],
                     documents: vec![Document { name: format!("results/{first}.json"), bytes: b"{}".to_vec().into() }],
                     checkpoint: format!("stand-in\n{}\nroot\n", first + 1),
-                    documents: Vec::new(),
                 };
                 assert_eq!(tell(opener, Service::Log, &append).await, Some(Ack::Done));
-                // A gap is refused.
-                let gap = LogAppend { first: first + 5, ..append };
-                assert!(matches!(tell(opener, Service::Log, &gap).await, Some(Ack::Refused { .. })));
+                // A gap is refused, and so is a name that leads out of the log's directory.
+                let gap = LogAppend { first: first + 5, ..append.clone() };
+                let out = Document { name: "../../out".into(), bytes: b"x".to_vec().into() };
+                let out =
+                    LogAppend { first: first + 1, leaves: Vec::new(), documents: vec![out], ..append };
+                for bad in [gap, out] {
+                    assert!(matches!(tell(opener, Service::Log, &bad).await, Some(Ack::Refused { .. })));
+                }
                 waited = waited.saturating_sub(1);
                 if waited == 0 {
                     state(opener, GuestState::Decided).await;
