@@ -34,12 +34,25 @@ struct Page<'a> {
     groups: Vec<Group<'a>>,
     limits: &'a [Limit],
     champion: Option<&'a str>,
+    /// Told above the table instead of in each row.
+    common_warnings: &'a [String],
 }
 
 struct Group<'a> {
     heading: &'static str,
     passed: usize,
-    rows: Vec<&'a Claim>,
+    of: usize,
+    rows: Vec<Row<'a>>,
+}
+
+/// One claim, or all of one id that hold: the page is for people, the JSON form has each.
+struct Row<'a> {
+    style: &'static str,
+    word: &'static str,
+    id: &'static str,
+    title: &'a str,
+    about: String,
+    by: String,
 }
 
 /// One self-contained page: no script, no address, every text from the bundle escaped.
@@ -59,6 +72,7 @@ pub fn html(audit: &Audit) -> Result<String, askama::Error> {
         failures: audit.claims.iter().filter(|claim| claim.outcome.is_fail()).collect(),
         groups: groups.filter(|group| !group.rows.is_empty()).collect(),
         limits: &LIMITS,
+        common_warnings: common_warnings(&audit.guests),
         champion: audit
             .entrants
             .iter()
@@ -72,9 +86,58 @@ impl<'a> Group<'a> {
     fn of(heading: &'static str, prefixes: &[&str], audit: &'a Audit) -> Self {
         let ours =
             |claim: &&Claim| claim.id.split('-').next().is_some_and(|prefix| prefixes.contains(&prefix));
-        let rows: Vec<_> = audit.claims.iter().filter(ours).collect();
-        let passed = rows.iter().filter(|claim| claim.outcome.is_pass()).count();
-        Self { heading, passed, rows }
+        let claims: Vec<_> = audit.claims.iter().filter(ours).collect();
+        let passed = claims.iter().filter(|claim| claim.outcome.is_pass()).count();
+        let mut rows: Vec<Row<'a>> = Vec::new();
+        for claim in &claims {
+            if !claim.outcome.is_pass() {
+                rows.push(Row::one(claim));
+            } else if rows.iter().all(|row| row.id != claim.id || row.word != claim.outcome.word()) {
+                rows.push(Row::all(claim, &claims));
+            }
+        }
+        Self { heading, passed, of: claims.len(), rows }
+    }
+}
+
+impl<'a> Row<'a> {
+    fn one(claim: &'a Claim) -> Self {
+        Self {
+            style: style(&claim.outcome),
+            word: claim.outcome.word(),
+            id: claim.id,
+            title: &claim.title,
+            about: claim.subject.clone(),
+            by: match &claim.outcome {
+                Outcome::Pass { by } => by.clone(),
+                Outcome::Fail { expected, found } => format!("expected {expected}, found {found}"),
+                Outcome::NotShown { why } => why.clone(),
+            },
+        }
+    }
+
+    /// Every claim with the id of `first` that holds.
+    fn all(first: &'a Claim, claims: &[&'a Claim]) -> Self {
+        let same: Vec<_> = claims.iter().filter(|claim| claim.id == first.id).collect();
+        let passed: Vec<_> = same.iter().filter(|claim| claim.outcome.is_pass()).collect();
+        let row = Self::one(first);
+        if passed.len() == 1 {
+            return row;
+        }
+        let by = if passed.iter().all(|claim| claim.outcome == first.outcome) {
+            row.by
+        } else {
+            "each by its own documents".to_owned()
+        };
+        Self { about: format!("{} of {}", passed.len(), same.len()), by, ..row }
+    }
+}
+
+/// Warnings that all guests share; told once.
+fn common_warnings(guests: &[GuestFacts]) -> &[String] {
+    match guests.split_first() {
+        Some((first, rest)) if rest.iter().all(|guest| guest.warnings == first.warnings) => &first.warnings,
+        _ => &[],
     }
 }
 
@@ -98,8 +161,8 @@ fn kept_style(promise: &Promise) -> &'static str {
 /// A digest that fits a column; the whole one stands in the JSON form.
 fn short<const N: usize>(digest: &Hex<N>) -> String {
     let text = digest.to_string();
-    match text.get(..16) {
-        Some(head) if text.len() > 16 => format!("{head}…"),
+    match text.get(..12) {
+        Some(head) if text.len() > 12 => format!("{head}…"),
         _ => text,
     }
 }
