@@ -1,5 +1,7 @@
 //! `tiltyard run` with stand-in guests: orders, outcomes, log, restart; and what it refuses.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

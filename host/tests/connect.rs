@@ -1,5 +1,7 @@
 //! `tiltyard connect` against a stand-in referee: nothing leaves before evidence has passed.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 

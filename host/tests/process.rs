@@ -1,5 +1,7 @@
 //! Backend `Process` with a stand-in guest: what it can see, how it ends, what it leaves behind.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! The multiplexer over an in-memory pipe: volume both ways, many streams, hostile peers.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;

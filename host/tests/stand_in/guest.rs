@@ -2,6 +2,8 @@
 //!
 //! A trainer's part is in its submission's `licence`: `report`, `crash`, `hang` or `lie`.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::fs;
 use std::os::fd::AsFd;
 use std::path::Path;
