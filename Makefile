@@ -26,5 +26,5 @@ check:
 	@tests/inputs/timed layering cargo test --locked -q -p tiltyard-tests --test layering
 
 deny:
-	@tests/inputs/timed cargo-deny-install sh -c 'cargo deny --version 2>/dev/null | grep -q "0.20.2" || cargo install --locked --quiet cargo-deny --version 0.20.2'
+	@tests/inputs/timed cargo-deny-install sh -c 'cargo deny --version 2>/dev/null | grep -q "0.20.2" || cargo install --locked --quiet --debug cargo-deny --version 0.20.2'
 	@tests/inputs/timed cargo-deny cargo deny --all-features check bans licenses sources

@@ -36,6 +36,10 @@ impl Archive {
         Ok(())
     }
 
+    pub(crate) fn holds(&self, name: &str) -> bool {
+        self.documents.contains_key(name)
+    }
+
     /// What the host does not have yet.
     pub(crate) fn take_fresh(&mut self) -> Vec<Document> {
         std::mem::take(&mut self.fresh)

@@ -4,6 +4,7 @@ use ring::signature::Ed25519KeyPair;
 use tiltyard_attestation::{Base64Bytes, Hex};
 use tiltyard_provisioning::channel::{Document, LogAppend, Service, StoredLog};
 use tiltyard_provisioning::ledger::{Checkpoint, MerkleLog, NoteKey, TlogProof};
+use tiltyard_provisioning::record::log_origin;
 
 use crate::broker::LogProof;
 use crate::error::GuestError;
@@ -23,7 +24,7 @@ impl TournamentLog {
     /// An empty log of one tournament.
     pub(crate) fn new(tenant: &str, tournament: &str) -> Self {
         Self {
-            origin: origin(tenant, tournament),
+            origin: log_origin(tenant, tournament),
             leaves: Vec::new(),
             tree: MerkleLog::new(),
             checkpoint: String::new(),
@@ -127,11 +128,6 @@ impl TournamentLog {
     fn sign(&self, key: &Ed25519KeyPair) -> String {
         Checkpoint::of(&self.origin, &self.tree).sign(key, &self.origin)
     }
-}
-
-/// C2SP origin of a tournament's log.
-fn origin(tenant: &str, tournament: &str) -> String {
-    format!("{tenant}/tiltyard/{tournament}")
 }
 
 fn refused(error: impl std::fmt::Display) -> GuestError {
