@@ -4,7 +4,9 @@
 
 use std::path::PathBuf;
 use std::time::Instant;
-use tiltyard_training::{Adapter, BaseModel, Clock, Event, Item, Recipe, TrainJob, Trained, evaluate, train};
+use tiltyard_training::{
+    Adapter, BaseModel, Clock, Evaluation, Event, Item, Recipe, TrainJob, Trained, instruction_set, train,
+};
 
 struct Since(Instant);
 
@@ -22,7 +24,7 @@ fn inputs() -> Option<PathBuf> {
 }
 
 fn rows(text: &str, from: usize, count: usize) -> Result<Vec<Item>, tiltyard_training::ItemError> {
-    text.lines().skip(from).step_by(97).take(count).map(|line| Item::from_row(line.as_bytes())).collect()
+    text.lines().skip(from).step_by(17).take(count).map(|line| Item::from_row(line.as_bytes())).collect()
 }
 
 fn run(
@@ -91,7 +93,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("SKIPPED: {} or {} absent", model.display(), data.display());
         return Ok(());
     }
-    println!("load average {}", std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim());
+    println!(
+        "{}, load average {}",
+        instruction_set(),
+        std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim()
+    );
     let bytes = std::fs::read(model)?;
     let start = Instant::now();
     let base = BaseModel::from_gguf(&bytes)?;
@@ -104,13 +110,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let trained = run(&base, &text, layers, threads, 10)?;
             let adapter = Adapter::check(&trained.artefact, &base, 1 << 30)?;
             let start = Instant::now();
-            let values = evaluate(&base, Some(&adapter), &items, 512, threads)?;
+            let mut evaluation = Evaluation::new(&base, &items, 512, threads)?;
+            evaluation.values(Some(&adapter))?;
+            let first = start.elapsed().as_secs_f64() * 1e3;
+            let start = Instant::now();
+            let values = evaluation.values(Some(&adapter))?;
             let spent = start.elapsed().as_secs_f64() * 1e3;
             let sum: i64 = values.iter().filter_map(|v| v.loss_micro).sum();
             let labels: u32 = values.iter().map(|v| v.labels).sum();
             println!(
-                "evaluate {} items, {labels} labels: {spent:.0} ms, {:.2} ms an item, loss {:.4}; peak {} MiB",
+                "evaluate {} items, {labels} labels: {:.2} ms an item, {:.2} ms with a second adapter, \
+                 loss {:.4}; peak {} MiB",
                 items.len(),
+                first / items.len() as f64,
                 spent / items.len() as f64,
                 sum as f64 / 1e6 / f64::from(labels),
                 peak_mib()

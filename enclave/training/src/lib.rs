@@ -4,6 +4,9 @@
 //! Bytes come in and bytes go out: no network, no keys, no clock, no ambient randomness. Equal inputs give
 //! equal bytes at any number of threads.
 
+#[cfg(test)]
+extern crate self as tiltyard_training;
+
 mod adapter;
 mod data;
 mod error;
@@ -17,6 +20,9 @@ mod rng;
 mod run;
 mod simd;
 mod tape;
+#[cfg(test)]
+#[path = "../tests/tiny/mod.rs"]
+mod tiny;
 mod tokenize;
 mod weights;
 
@@ -26,8 +32,14 @@ pub use error::{
     ArtefactError, EvaluateError, GradientCheck, ItemError, ModelError, OpError, RecipeError, RecipeErrors,
     TrainError,
 };
-pub use evaluate::{ItemValue, evaluate};
+pub use evaluate::{Evaluation, ItemValue, evaluate};
 pub use event::{Clock, Event, Stop};
 pub use model::BaseModel;
 pub use recipe::Recipe;
 pub use run::{Slope, TrainJob, Trained, Want, gradient_self_check, train};
+
+/// Name of the instruction set that the kernels run on here; it changes speed and no result.
+#[must_use]
+pub fn instruction_set() -> &'static str {
+    simd::Isa::detect().name()
+}

@@ -89,6 +89,7 @@ impl Tokenizer {
     }
 
     /// Text of tokens, bytes that aren't UTF-8 replaced.
+    #[cfg(test)]
     pub(crate) fn decode(&self, ids: &[u32]) -> String {
         let pieces: Vec<String> = ids.iter().filter_map(|id| self.engine.id_to_token(*id)).collect();
         use tokenizers::Decoder;
@@ -115,6 +116,7 @@ impl Tokenizer {
     }
 
     /// The token that ends a message.
+    #[cfg(test)]
     pub(crate) fn end(&self) -> u32 {
         self.end
     }

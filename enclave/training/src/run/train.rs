@@ -17,8 +17,10 @@ use crate::{Clock, Event, RecipeError, Stop, TrainError};
 const CHECK_ITEMS: usize = 2;
 /// Tokens of each of them.
 const CHECK_TOKENS: usize = 64;
-/// Standard deviation of B during the check: with B = 0 the gradients of A are zero by construction.
-const CHECK_SPREAD: f32 = 0.1;
+/// Standard deviation of s B during the check: with B = 0 the gradients of A are zero by construction.
+const CHECK_SPREAD: f32 = 0.2;
+/// Step of the check's probe, for s up to 2; a larger scale bends the loss more.
+const CHECK_STEP: f64 = 1e-3;
 /// Bad steps in a row that end a run.
 const MAX_BAD_STEPS: u32 = 3;
 /// Steps that a run must have time for.
@@ -219,15 +221,17 @@ impl<'a> Run<'a> {
         let mut items = Items::new(first.iter().map(cut).collect());
         let labels: usize = items.encoded.iter().map(Encoded::labels).sum();
         let mut probe = Variables::new(self.variables.structure().clone(), self.model.config, &self.seed);
+        let scale = self.variables.structure().scale();
+        let h = CHECK_STEP * (2.0 / f64::from(scale)).min(1.0);
         for variable in probe.all.iter_mut().skip(1).step_by(2) {
             let mut stream = Stream::variable(&self.seed, "gradient-check", &variable.name);
-            variable.values.iter_mut().for_each(|v| *v = stream.normal() * CHECK_SPREAD);
+            variable.values.iter_mut().for_each(|v| *v = stream.normal() * CHECK_SPREAD / scale);
         }
         let variables: Vec<(String, Vec<f32>)> =
             probe.all.iter().map(|v| (v.name.clone(), v.values.clone())).collect();
         let indices: Vec<usize> = (0..first.len()).collect();
         let (seed, model, pool) = (&self.seed, self.model, self.pool);
-        gradient_self_check(&variables, seed, &mut |values, want| {
+        gradient_self_check(&variables, seed, h, &mut |values, want| {
             probe.all.iter_mut().zip(values).for_each(|(v, values)| v.values.clone_from(values));
             pool.install(|| items.slope(model, &probe, &indices, 1.0 / labels as f64, want))
         })
@@ -246,4 +250,28 @@ fn layers_error(recipe: &Recipe, config: &crate::model::DecoderConfig) -> TrainE
 /// Fixed point for events; saturates.
 fn scaled(value: f64, unit: f64) -> i64 {
     (value * unit).round_ties_even() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tiny;
+
+    #[test]
+    fn three_bad_steps_in_a_row_end_a_run() {
+        let (base, recipe) = (tiny::base(), tiny::recipe(tiny::RECIPE));
+        let items = tiny::items(8);
+        let (seed, deadline_ms) = ([1; 32], 1_000_000);
+        let job =
+            TrainJob { base: &base, recipe: &recipe, items, seed, deadline_ms, reserve_ms: 0, threads: 1 };
+        let (clock, mut events) = (tiny::still(), Vec::new());
+        let pool = super::super::pool(1).unwrap();
+        let mut note = |e| events.push(e);
+        let mut run = Run::plan(job, &clock, &mut note, &pool).unwrap();
+        // The check has variables of its own; these stand for weights that overflowed later.
+        run.variables.all[1].values[0] = f32::NAN;
+        assert!(matches!(run.run(), Err(TrainError::Diverged { step: 3 })));
+        let skipped: Vec<&Event> = events.iter().filter(|e| matches!(e, Event::SkippedStep { .. })).collect();
+        assert_eq!(skipped.len(), 3);
+    }
 }

@@ -161,14 +161,6 @@ impl<'a> Header<'a> {
     pub(crate) fn has(&self, key: &str) -> bool {
         self.metadata.contains_key(key)
     }
-
-    /// A flag; absent is `None`.
-    pub(crate) fn flag(&self, key: &str) -> Option<bool> {
-        match self.metadata.get(key) {
-            Some(Value::Bool(v)) => Some(*v),
-            _ => None,
-        }
-    }
 }
 
 struct RawTensor<'a> {
