@@ -10,6 +10,7 @@ use tiltyard_attestation::{BytesError, Hex, Role};
 use super::launch::DryRun;
 use crate::agent::{self, Deadlines, Output, Until};
 use crate::connect;
+use crate::demo::default_inputs;
 
 /// Runs confidential tournaments: launches guests, feeds them, relays for them.
 #[derive(Debug, Parser)]
@@ -274,15 +275,6 @@ impl From<LowConnect> for connect::Settings {
             port_file: low.port_file,
         }
     }
-}
-
-/// Where the fetching script keeps inputs.
-fn default_inputs() -> PathBuf {
-    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    folder("TILTYARD_INPUTS")
-        .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("tiltyard/inputs")))
-        .or_else(|| Some(folder("HOME")?.join(".cache/tiltyard/inputs")))
-        .unwrap_or_else(|| PathBuf::from("inputs"))
 }
 
 fn own_file() -> Result<PathBuf, UsageError> {

@@ -8,40 +8,38 @@ use tiltyard_attestation::policy::{GpuFloor, Level, Product, SnpFloor, Tcb, TeeF
 use tiltyard_attestation::reference::{ReferenceImage, ReferenceValues};
 use tiltyard_attestation::{Backend, Hex};
 use tiltyard_provisioning::charter::{
-    BaseModel, Broker, BrokerOwner, Budget, Charter, Dataset, KemFloor, Limits, Output, Signers,
-    TournamentTerms,
+    BaseModel, Broker, BrokerOwner, Charter, Dataset, KemFloor, Limits, Output, Signers, TournamentTerms,
 };
 use tokio::process::Command;
 
+use super::layout::MODEL_NAME;
 use super::parties::{Parties, Party, TENANT, TOURNAMENT, answer, text, write};
+use super::scenario::RuleEdit;
 use super::show::Show;
-use super::{DemoError, Layout, MODEL_NAME, io};
+use super::{DemoError, Layout, io};
 
 /// The charter's window; a demo's is short.
 const WINDOW_S: u64 = 86_400;
-/// Small budgets; nothing else is smaller than real.
-const BUDGET: Budget =
-    Budget { train_wall_s: 20, evaluate_wall_s: 60, memory_mib: 3072, vcpus: 1, test_items: 12 };
 
 /// A signed charter and what goes with it.
-pub(crate) struct Agreed {
-    pub(crate) envelope: PathBuf,
-    pub(crate) anchors: PathBuf,
-    pub(crate) collateral: PathBuf,
+pub struct Agreed {
+    pub envelope: PathBuf,
+    pub anchors: PathBuf,
+    pub collateral: PathBuf,
     pub(crate) simulator_seed: PathBuf,
     /// Ports that the charter names for the owner's and the operator's broker.
     pub(crate) ports: [u16; 2],
 }
 
 /// Writes the charter, has both sign it, and puts the documents that it names among the host's objects.
-pub(crate) async fn agree(
+pub async fn agree(
     layout: &Layout,
     parties: &Parties,
     now: u64,
     show: &mut Show,
 ) -> Result<Agreed, DemoError> {
-    std::fs::create_dir_all(&layout.cache).map_err(|source| io("simulator cache", source))?;
-    let simulator_seed = layout.cache.join("seed");
+    std::fs::create_dir_all(layout.cache()).map_err(|source| io("simulator cache", source))?;
+    let simulator_seed = layout.cache().join("seed");
     if !simulator_seed.exists() {
         // A simulator's seed protects nothing: it stands for no hardware, and every result says so.
         write(&simulator_seed, "5".repeat(64).as_bytes())?;
@@ -52,15 +50,15 @@ pub(crate) async fn agree(
     simulator(layout, &simulator_seed, &["collateral", "--out", text(&collateral)]).await?;
     let anchor_bytes = std::fs::read(&anchors).map_err(|source| io("anchors", source))?;
 
-    let rulebook = rulebook()?;
+    let rulebook = rulebook(&layout.scenario().rules)?;
     publish(layout, &rulebook)?;
     publish(layout, &anchor_bytes)?;
-    let model = std::fs::read(&layout.model).map_err(|source| io("base model", source))?;
+    let model = std::fs::read(layout.model()).map_err(|source| io("base model", source))?;
     let base =
         BaseModel { name: MODEL_NAME.to_owned(), sha256: Hex::sha256(&model), len_bytes: model.len() as u64 };
     let model_object = layout.objects().join(base.sha256.to_string());
-    std::fs::hard_link(&layout.model, &model_object)
-        .or_else(|_| std::fs::copy(&layout.model, &model_object).map(|_| ()))
+    std::fs::hard_link(layout.model(), &model_object)
+        .or_else(|_| std::fs::copy(layout.model(), &model_object).map(|_| ()))
         .map_err(|source| io("base model", source))?;
 
     let ports = [free_port()?, free_port()?];
@@ -76,7 +74,7 @@ pub(crate) async fn agree(
 async fn simulator(layout: &Layout, seed: &std::path::Path, args: &[&str]) -> Result<(), DemoError> {
     let done = Command::new(layout.program("tiltyard-simulator"))
         .args(args)
-        .args(["--seed-file", text(seed), "--product", "turin", "--key-cache", text(&layout.cache)])
+        .args(["--seed-file", text(seed), "--product", "turin", "--key-cache", text(layout.cache())])
         .output()
         .await
         .map_err(|source| io("tiltyard-simulator", source))?;
@@ -90,19 +88,18 @@ async fn simulator(layout: &Layout, seed: &std::path::Path, args: &[&str]) -> Re
     })
 }
 
-/// The `seed` rules and margins for a field of seven: no break between rounds, four go on from the group.
-fn rulebook() -> Result<Vec<u8>, DemoError> {
+/// The `seed` rules and margins, with the scenario's changes.
+fn rulebook(edits: &[RuleEdit]) -> Result<Vec<u8>, DemoError> {
     let broken = |what: &str| answer("seed rulebook", what);
     let preset = tiltyard_tournament::preset("seed").map_err(|error| broken(&error.to_string()))?;
     let text = std::str::from_utf8(preset).map_err(|error| broken(&error.to_string()))?;
     let mut rules: toml::Table = text.parse().map_err(|error: toml::de::Error| broken(&error.to_string()))?;
-    for (table, key, value) in [("schedule", "break_s", 0), ("group", "skip_at", 4), ("group", "advance", 4)]
-    {
+    for edit in edits {
         rules
-            .get_mut(table)
+            .get_mut(edit.table)
             .and_then(toml::Value::as_table_mut)
-            .ok_or_else(|| broken(&format!("no table {table}")))?
-            .insert(key.to_owned(), toml::Value::Integer(value));
+            .ok_or_else(|| broken(&format!("no table {}", edit.table)))?
+            .insert(edit.key.to_owned(), toml::Value::Integer(edit.value));
     }
     Ok(rules.to_string().into_bytes())
 }
@@ -167,7 +164,7 @@ fn document(
             id: TOURNAMENT.to_owned(),
             rulebook_sha256: Hex::sha256(rulebook),
             roll_key: member(&parties.operator.identity, "roll_key")?,
-            budget: BUDGET,
+            budget: layout.scenario().budget.clone(),
         },
         base,
         datasets,

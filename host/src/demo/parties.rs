@@ -9,67 +9,50 @@ use tiltyard_attestation::Hex;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
+use super::layout::MODEL_NAME;
+use super::scenario::{Entrant, RowsFile, Stance};
 use super::show::Show;
-use super::{DemoError, Layout, MODEL_NAME, io};
+use super::{DemoError, Layout, io};
 
 /// Id of the demo's tournament and tenant.
 pub(crate) const TOURNAMENT: &str = "demo-spring";
 pub(crate) const TENANT: &str = "acme";
-const TEST_ROWS: &str = "240";
 /// The operator's fee of the `seed` rulebook, in cents.
 const BUY_IN: &str = "8000";
 /// argon2id memory: the least that a key file may have, as ten of them are made here in seconds.
 const KDF_MIB: &str = "64";
 
-/// The entrants of the demo: honestly different recipes, one bad, one too large for its guest, one too slow.
-const ENTRANTS: [(&str, &str); 8] = [
-    ("baseline", include_str!("recipes/baseline.toml")),
-    ("careful", include_str!("recipes/careful.toml")),
-    ("wide", include_str!("recipes/wide.toml")),
-    ("attention", include_str!("recipes/attention.toml")),
-    ("quick", include_str!("recipes/quick.toml")),
-    ("bad", include_str!("recipes/bad.toml")),
-    ("crash", include_str!("recipes/crash.toml")),
-    ("overrun", include_str!("recipes/overrun.toml")),
-];
-
 /// One party's folder and passphrase. The passphrase lives in this process only, and travels by pipe.
-pub(crate) struct Party {
-    pub(crate) dir: PathBuf,
-    pub(crate) identity: Value,
+pub struct Party {
+    pub dir: PathBuf,
+    /// As `tiltyard-broker init` printed it.
+    pub identity: Value,
     passphrase: String,
 }
 
 /// Everybody, and what they made.
-pub(crate) struct Parties {
-    pub(crate) owner: Party,
-    pub(crate) operator: Party,
+pub struct Parties {
+    pub owner: Party,
+    pub operator: Party,
     /// Facts of each sealed dataset, as `tiltyard-broker seal` printed them.
-    pub(crate) datasets: Vec<Value>,
-    pub(crate) roll: PathBuf,
+    pub datasets: Vec<Value>,
+    pub roll: PathBuf,
 }
 
 impl Party {
     /// Runs `tiltyard-broker ARGS --dir DIR --passphrase-fd 0 --output json` and reads its answer.
-    pub(crate) async fn broker(&self, layout: &Layout, args: &[&str]) -> Result<Value, DemoError> {
+    pub async fn broker(&self, layout: &Layout, args: &[&str]) -> Result<Value, DemoError> {
         unlocked(layout, &self.dir, &self.passphrase, args).await
     }
 
-    /// Starts a long-running command of this party.
-    pub(crate) async fn spawn(
-        &self,
-        layout: &Layout,
-        args: &[&str],
-    ) -> Result<tokio::process::Child, DemoError> {
-        let mut command = broker_command(layout, &self.dir, args);
-        let mut child = command.kill_on_drop(true).spawn().map_err(|source| io("tiltyard-broker", source))?;
-        send_passphrase(&mut child, &self.passphrase).await?;
-        Ok(child)
+    /// What opens this party's key file; for a test that checks by hand what the party would find.
+    pub fn passphrase(&self) -> &str {
+        &self.passphrase
     }
 }
 
 /// Makes everybody's keys, seals the datasets, hands in and admits the submissions.
-pub(crate) async fn set_up(layout: &Layout, show: &mut Show) -> Result<Parties, DemoError> {
+pub async fn set_up(layout: &Layout, show: &mut Show) -> Result<Parties, DemoError> {
     let (owner, operator) = tokio::try_join!(
         found(layout, "owner", &["init", "--role", "owner", "--kdf-memory-mib", KDF_MIB]),
         found(layout, "operator", &["init", "--role", "operator", "--kdf-memory-mib", KDF_MIB]),
@@ -77,14 +60,15 @@ pub(crate) async fn set_up(layout: &Layout, show: &mut Show) -> Result<Parties, 
     let operator_card = layout.path("operator.identity.json");
     write(&operator_card, operator.identity.to_string().as_bytes())?;
     let mut datasets = Vec::new();
-    for (id, rows) in &layout.dictionaries {
-        let facts = seal(layout, &owner, id, rows).await?;
+    for RowsFile { id, path } in &layout.scenario().datasets {
+        let facts = seal(layout, &owner, id, path).await?;
         show.fact(&format!("  sealed {id}"), &json!({"event": "sealed", "dataset": id, "facts": facts}));
         datasets.push(facts);
     }
     let mut entries = Vec::new();
-    for (label, recipe) in ENTRANTS {
-        let entry = admit(layout, &operator, &operator_card, label, recipe).await?;
+    for entrant in &layout.scenario().entrants {
+        let entry = admit(layout, &operator, &operator_card, entrant).await?;
+        let label = &entrant.label;
         show.fact(&format!("  admitted {label}"), &json!({"event": "admitted", "entrant": label}));
         entries.push(entry);
     }
@@ -106,6 +90,7 @@ async fn found(layout: &Layout, name: &str, args: &[&str]) -> Result<Party, Demo
 
 async fn seal(layout: &Layout, owner: &Party, id: &str, rows: &Path) -> Result<Value, DemoError> {
     let out = layout.path("sealed");
+    let test_rows = layout.scenario().test_rows.to_string();
     let args = [
         "seal",
         "--tenant",
@@ -115,7 +100,7 @@ async fn seal(layout: &Layout, owner: &Party, id: &str, rows: &Path) -> Result<V
         "--input",
         text(rows),
         "--test-rows",
-        TEST_ROWS,
+        &test_rows,
         "--instruction",
         "instruction",
         "--output-column",
@@ -134,9 +119,9 @@ async fn admit(
     layout: &Layout,
     operator: &Party,
     operator_card: &Path,
-    label: &str,
-    recipe: &str,
+    entrant: &Entrant,
 ) -> Result<Value, DemoError> {
+    let Entrant { label, recipe, stance } = entrant;
     let entrant =
         found(layout, &format!("entrants/{label}"), &["entrant-init", "--kdf-memory-mib", KDF_MIB]).await?;
     let file = entrant.dir.join("recipe.toml");
@@ -173,7 +158,7 @@ async fn admit(
         "--out",
         text(&entry),
     ];
-    if label == "baseline" {
+    if *stance == Stance::Defends {
         args.push("--champion");
     }
     operator.broker(layout, &args).await?;
@@ -194,7 +179,7 @@ async fn unlocked(layout: &Layout, dir: &Path, passphrase: &str, args: &[&str]) 
     serde_json::from_slice(&done.stdout).map_err(|error| answer(&program, &error.to_string()))
 }
 
-fn broker_command(layout: &Layout, dir: &Path, args: &[&str]) -> Command {
+pub(crate) fn broker_command(layout: &Layout, dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(layout.program("tiltyard-broker"));
     command
         .args(args)
@@ -205,7 +190,10 @@ fn broker_command(layout: &Layout, dir: &Path, args: &[&str]) -> Command {
     command
 }
 
-async fn send_passphrase(child: &mut tokio::process::Child, passphrase: &str) -> Result<(), DemoError> {
+pub(crate) async fn send_passphrase(
+    child: &mut tokio::process::Child,
+    passphrase: &str,
+) -> Result<(), DemoError> {
     if let Some(mut stdin) = child.stdin.take() {
         stdin
             .write_all(format!("{passphrase}\n").as_bytes())

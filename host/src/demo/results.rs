@@ -1,5 +1,8 @@
 //! What is left at the end: the champion's artefact in the owner's hands, and the auditor's verdict.
 
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
 use serde_json::{Value, json};
 use tiltyard_provisioning::order::{ObjectRef, TrainResult};
 use tiltyard_provisioning::statement::Signed;
@@ -10,6 +13,22 @@ use super::show::Show;
 use super::tournament::Outcome;
 use super::{DemoError, Layout, io};
 
+/// The winner's weights, opened.
+pub struct Champion {
+    /// Id of the submission.
+    pub submission: String,
+    /// Digest of the train order that made them.
+    pub order: String,
+    pub folder: PathBuf,
+}
+
+/// What `tiltyard-audit verify` said of the bundle.
+pub struct Verdict {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
 /// Opens the champion's last artefact for the owner, then audits the bundle and shows the verdict.
 pub(crate) async fn collect(
     layout: &Layout,
@@ -17,20 +36,52 @@ pub(crate) async fn collect(
     outcome: &Outcome,
     show: &mut Show,
 ) -> Result<(), DemoError> {
-    let champion = outcome.tournament["holder"].as_str().unwrap_or_default().to_owned();
-    let (order, object) = last_artefact(layout, &champion)?;
-    let name = object.name.to_string();
-    let out = layout.path("champion");
-    let sealed = layout.path("host").join("objects").join(object.sha256.to_string());
-    let key_id = format!("artefact/{order}");
-    let args =
-        ["open", "--key-id", &key_id, "--object", text(&sealed), "--order", &order, "--name", &name, "--out", text(&out)];
-    parties.owner.broker(layout, &args).await?;
+    let Champion { submission, order, folder } = open_champion(layout, parties, outcome).await?;
     show.fact(
-        &format!("  the owner opened the champion's artefact into {}", out.display()),
-        &json!({"event": "champion", "submission": champion, "order": order, "folder": out}),
+        &format!("  the owner opened the champion's artefact into {}", folder.display()),
+        &json!({"event": "champion", "submission": submission, "order": order, "folder": folder}),
     );
-    audit(layout, parties, show).await
+    let Verdict { status, stdout, stderr } =
+        audit(layout, parties, if show.is_text() { "text" } else { "json" }).await?;
+    let event =
+        json!({"event": "audit", "result": serde_json::from_str::<Value>(&stdout).unwrap_or(Value::Null)});
+    show.fact(&format!("\n{stdout}"), &event);
+    if status.success() {
+        return Ok(());
+    }
+    Err(DemoError::Program {
+        program: "tiltyard-audit verify".to_owned(),
+        status: status.to_string(),
+        stderr,
+    })
+}
+
+/// Opens the champion's last artefact with the key that its trainer deposited at the owner's broker.
+pub async fn open_champion(
+    layout: &Layout,
+    parties: &Parties,
+    outcome: &Outcome,
+) -> Result<Champion, DemoError> {
+    let submission = outcome.tournament["holder"].as_str().unwrap_or_default().to_owned();
+    let (order, object) = last_artefact(layout, &submission)?;
+    let folder = layout.path("champion");
+    let sealed = layout.host().join("objects").join(object.sha256.to_string());
+    let (key_id, name) = (format!("artefact/{order}"), object.name.to_string());
+    let args = [
+        "open",
+        "--key-id",
+        &key_id,
+        "--object",
+        text(&sealed),
+        "--order",
+        &order,
+        "--name",
+        &name,
+        "--out",
+        text(&folder),
+    ];
+    parties.owner.broker(layout, &args).await?;
+    Ok(Champion { submission, order, folder })
 }
 
 /// The last train order of the champion that left an artefact, from the bundle's signed results.
@@ -58,11 +109,11 @@ fn artefact_of(bundle: &tiltyard_provisioning::bundle::Bundle, order: &str) -> O
     result.artefact.clone()
 }
 
-async fn audit(layout: &Layout, parties: &Parties, show: &mut Show) -> Result<(), DemoError> {
+/// Runs the auditor on `bundle.tar`; `form` is `text` or `json`. Leaves `report.html`.
+pub async fn audit(layout: &Layout, parties: &Parties, form: &str) -> Result<Verdict, DemoError> {
     let bundle = layout.path("bundle.tar");
     let html = layout.path("report.html");
     let key = |identity: &Value| identity["signing_key"].as_str().unwrap_or_default().to_owned();
-    let form = if show.is_text() { "text" } else { "json" };
     let done = Command::new(layout.program("tiltyard-audit"))
         .args(["verify", text(&bundle), "--html", text(&html), "--output", form])
         .args(["--owner-key", &key(&parties.owner.identity)])
@@ -70,16 +121,9 @@ async fn audit(layout: &Layout, parties: &Parties, show: &mut Show) -> Result<()
         .output()
         .await
         .map_err(|source| io("tiltyard-audit", source))?;
-    let said = String::from_utf8_lossy(&done.stdout).into_owned();
-    let event =
-        json!({"event": "audit", "result": serde_json::from_str::<Value>(&said).unwrap_or(Value::Null)});
-    show.fact(&format!("\n{said}"), &event);
-    if done.status.success() {
-        return Ok(());
-    }
-    Err(DemoError::Program {
-        program: "tiltyard-audit verify".to_owned(),
-        status: done.status.to_string(),
+    Ok(Verdict {
+        status: done.status,
+        stdout: String::from_utf8_lossy(&done.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&done.stderr).into_owned(),
     })
 }

@@ -12,18 +12,18 @@ pub enum DemoOutput {
 }
 
 /// Prints as it goes, and remembers how long each step took.
-pub(crate) struct Show {
+pub struct Show {
     output: DemoOutput,
     steps: Vec<(&'static str, Instant)>,
 }
 
 impl Show {
-    pub(crate) fn new(output: DemoOutput) -> Self {
+    pub fn new(output: DemoOutput) -> Self {
         Self { output, steps: Vec::new() }
     }
 
     /// A new step begins.
-    pub(crate) fn step(&mut self, name: &'static str, what: &str) {
+    pub fn step(&mut self, name: &'static str, what: &str) {
         self.steps.push((name, Instant::now()));
         match self.output {
             DemoOutput::Text => println!("\n== {name}: {what}"),
