@@ -234,7 +234,7 @@ pub const LIMITS: [Limit; 13] = [
     Limit {
         id: "R3",
         open: "denial of service: a host can always stop or withhold",
-        instead: "it is recorded, and never counts against an entrant",
+        instead: "it is recorded, and tried again as often as the rulebook says",
     },
     Limit {
         id: "R4",

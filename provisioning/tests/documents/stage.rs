@@ -158,6 +158,8 @@ fn deposits() {
         (Role::Referee, BrokerOwner::Owner, key("draw/cup-1")),
         (Role::Trainer, BrokerOwner::Owner, KeyId::Artefact(TRAIN_ORDER)),
         (Role::Trainer, BrokerOwner::Owner, KeyId::Log(TRAIN_ORDER)),
+        // The owner's copy of the item losses.
+        (Role::Evaluator, BrokerOwner::Owner, KeyId::Log(TRAIN_ORDER)),
     ];
     let mut seen = 0;
     for role in ROLES {
