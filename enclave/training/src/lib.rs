@@ -4,6 +4,8 @@
 //! Bytes come in and bytes go out: no network, no keys, no clock, no ambient randomness. Equal inputs give
 //! equal bytes at any number of threads.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 #[cfg(test)]
 extern crate self as tiltyard_training;
 
@@ -36,7 +38,7 @@ pub use evaluate::{Evaluation, ItemValue, evaluate};
 pub use event::{Clock, Event, Stop};
 pub use model::BaseModel;
 pub use recipe::Recipe;
-pub use run::{Slope, TrainJob, Trained, Want, gradient_self_check, train};
+pub use run::{Loss, Slope, TrainJob, Trained, Want, gradient_self_check, train};
 
 /// Name of the instruction set that the kernels run on here; it changes speed and no result.
 #[must_use]

@@ -80,7 +80,7 @@ pub(crate) fn exp(x: f32) -> f32 {
 
 /// Sum in f64 over eight fixed lanes, so that the order never depends on the instruction set.
 #[inline(always)]
-pub(crate) fn sum_f64(values: impl Iterator<Item = f32> + ExactSizeIterator) -> f64 {
+pub(crate) fn sum_f64(values: impl Iterator<Item = f32>) -> f64 {
     let mut lanes = [0.0_f64; 8];
     for (i, v) in values.enumerate() {
         lanes[i % 8] += f64::from(v);

@@ -1,5 +1,7 @@
 //! Training and evaluation through the public interface, on a tiny model.
 
+#![allow(clippy::unwrap_used)]
+
 mod tiny;
 
 use tiltyard_training::{Adapter, EvaluateError, Event, Item, Stop, TrainError, TrainJob, evaluate, train};

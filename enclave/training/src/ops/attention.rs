@@ -234,7 +234,7 @@ impl CustomOp1 for Attention {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let rows = dims(NAME, layout, self.heads.packed())?;
-        if rows != self.documents.rows() || self.heads.query % self.heads.key != 0 {
+        if rows != self.documents.rows() || !self.heads.query.is_multiple_of(self.heads.key) {
             return Err(shape(NAME, "a row for each of the documents' tokens", layout.shape()));
         }
         let x = values(NAME, storage, layout)?;

@@ -28,6 +28,9 @@ pub enum Want {
     Loss,
 }
 
+/// A loss as a function of its variables' values.
+pub type Loss<'a> = dyn FnMut(&[Vec<f32>], Want) -> Result<Slope, OpError> + 'a;
+
 /// Checks the gradients of `loss` at the given values of named variables, with steps of `h`.
 ///
 /// (a) Every variable has a gradient of its size, (b) finite, (c) not zero everywhere; (d) nothing else has
@@ -41,7 +44,7 @@ pub fn gradient_self_check(
     variables: &[(String, Vec<f32>)],
     seed: &[u8; 32],
     h: f64,
-    loss: &mut dyn FnMut(&[Vec<f32>], Want) -> Result<Slope, OpError>,
+    loss: &mut Loss<'_>,
 ) -> Result<(), TrainError> {
     let values: Vec<Vec<f32>> = variables.iter().map(|(_, v)| v.clone()).collect();
     let gradients = sound(variables, loss(&values, Want::Gradients)?)?;
@@ -117,7 +120,7 @@ mod tests {
                 "softmax" => y = candle_nn::ops::softmax_last_dim(&y)?,
                 "detached" => y = y.detach(),
                 "partly" => y = (y.detach() * 0.5)?.add(&(y * 0.5)?)?,
-                "zero" => y = (&y - &y)?.add(&x)?,
+                "zero" => y = y.sub(&y)?.add(&x)?,
                 "nan" => y = (y - 10.0)?.sqrt()?,
                 _ => {}
             }

@@ -8,7 +8,7 @@ mod train;
 mod variables;
 mod windows;
 
-pub use gradcheck::{Slope, Want, gradient_self_check};
+pub use gradcheck::{Loss, Slope, Want, gradient_self_check};
 pub use train::{TrainJob, Trained, train};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};

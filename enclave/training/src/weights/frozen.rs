@@ -45,8 +45,8 @@ impl RowQ4 {
     #[inline(always)]
     fn decode(&self, out: &mut [f32; BLOCK]) {
         let mut local = [0.0; BLOCK];
-        for e in 0..BLOCK {
-            local[e] = self.d.mul_add(small(self.q[e % 4] >> (4 * (e / 4))), self.m);
+        for (e, out) in local.iter_mut().enumerate() {
+            *out = self.d.mul_add(small(self.q[e % 4] >> (4 * (e / 4))), self.m);
         }
         *out = local;
     }
@@ -177,7 +177,8 @@ impl Frozen {
 }
 
 fn whole(out: usize, inner: usize, blocks: usize) -> Option<usize> {
-    let fits = out % NR == 0 && inner % BLOCK == 0 && inner > 0 && blocks == out * (inner / BLOCK);
+    let fits =
+        out.is_multiple_of(NR) && inner.is_multiple_of(BLOCK) && inner > 0 && blocks == out * (inner / BLOCK);
     fits.then_some(inner / BLOCK)
 }
 

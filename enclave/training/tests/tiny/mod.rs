@@ -1,6 +1,6 @@
 //! A model of two blocks, written as GGUF by hand: everything but speed and language can be shown on it.
 
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use tiltyard_training::{BaseModel, Clock, Event, Item, Recipe, TrainError, TrainJob, Trained, train};
 
