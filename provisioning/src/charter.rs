@@ -12,9 +12,9 @@ pub use open::{
 use serde::{Deserialize, Serialize};
 use tiltyard_attestation::policy::{GpuFloor, Level, Platform, TeeFloor};
 use tiltyard_attestation::reference::ReferenceValues;
-use tiltyard_attestation::{Backend, Hex};
+use tiltyard_attestation::{Backend, Hex, Role};
 
-use crate::keyid::Split;
+use crate::keyid::{KeyId, KeyPattern, Split};
 
 /// DSSE payload type of a charter.
 pub const CHARTER_PAYLOAD_TYPE: &str = "application/vnd.tiltyard.charter.v1+json";
@@ -52,6 +52,8 @@ pub struct Charter {
     pub tournament: TournamentTerms,
     pub base: BaseModel,
     pub datasets: Vec<Dataset>,
+    /// What each role may be given; what is not listed is refused.
+    pub stages: Vec<Stage>,
     pub brokers: Vec<Broker>,
     pub limits: Limits,
     pub output: Output,
@@ -110,6 +112,30 @@ pub struct Dataset {
     /// SHA-256 of the manifest's DSSE payload bytes.
     pub manifest_sha256: Hex<32>,
     pub min_version: u64,
+}
+
+/// The keys of one role. A charter can name fewer than the stage graph allows, never others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    pub role: Role,
+    pub keys: Vec<KeyPattern>,
+}
+
+impl Stage {
+    /// All that the stage graph allows over these datasets and this tournament.
+    pub fn all(datasets: &[Dataset], tournament: &str) -> Vec<Self> {
+        let of = |split: Split| {
+            datasets.iter().filter(move |dataset| dataset.split == split).map(|dataset| {
+                KeyPattern::One(KeyId::Dataset { id: dataset.dataset_id.clone(), split: dataset.split })
+            })
+        };
+        vec![
+            Self { role: Role::Referee, keys: vec![KeyPattern::One(KeyId::Draw(tournament.to_owned()))] },
+            Self { role: Role::Trainer, keys: of(Split::Train).chain([KeyPattern::Submissions]).collect() },
+            Self { role: Role::Evaluator, keys: of(Split::Test).chain([KeyPattern::Artefacts]).collect() },
+        ]
+    }
 }
 
 /// Whose keys a broker holds.

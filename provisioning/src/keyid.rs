@@ -33,6 +33,61 @@ pub enum KeyId {
     Draw(String),
 }
 
+/// Key ids as a charter names them: one, or all of a kind whose members come after the charter.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyPattern {
+    One(KeyId),
+    /// `submission/*`: entries come after launch; the order pins which.
+    Submissions,
+    /// `artefact/*`: deposited by trainers; the order pins which.
+    Artefacts,
+}
+
+impl KeyPattern {
+    /// Whether this pattern names `key`.
+    pub fn names(&self, key: &KeyId) -> bool {
+        match (self, key) {
+            (Self::One(one), key) => one == key,
+            (Self::Submissions, KeyId::Submission(_)) | (Self::Artefacts, KeyId::Artefact(_)) => true,
+            (Self::Submissions | Self::Artefacts, _) => false,
+        }
+    }
+}
+
+impl fmt::Display for KeyPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(key) => key.fmt(f),
+            Self::Submissions => f.write_str("submission/*"),
+            Self::Artefacts => f.write_str("artefact/*"),
+        }
+    }
+}
+
+impl FromStr for KeyPattern {
+    type Err = KeyIdError;
+
+    fn from_str(text: &str) -> Result<Self, KeyIdError> {
+        match text {
+            "submission/*" => Ok(Self::Submissions),
+            "artefact/*" => Ok(Self::Artefacts),
+            _ => text.parse().map(Self::One),
+        }
+    }
+}
+
+impl Serialize for KeyPattern {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyPattern {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// Why a key id was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(

@@ -56,7 +56,9 @@ pub enum LedgerError {
     NoteSignature { name: String, key: Hex<32> },
     #[error("note: not a verifier key: {what}\n  expected name+8 hex digits+base64(01 || public key)")]
     VerifierKey { what: &'static str },
-    #[error("note: not a key name: expected 1 to {ORIGIN_MAX_BYTES} bytes without spaces, control characters and '+'")]
+    #[error(
+        "note: not a key name: expected 1 to {ORIGIN_MAX_BYTES} bytes without spaces, control characters and '+'"
+    )]
     KeyName,
     #[error("checkpoint: {what}\n  expected three lines: origin, size, base64 root")]
     CheckpointSyntax { what: &'static str },

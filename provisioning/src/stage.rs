@@ -119,7 +119,7 @@ pub fn allowed(
     if !in_graph {
         return Err(StageError::RoleDeny { role, key: key.clone(), owner });
     }
-    if !charter_names(charter, key) {
+    if !charter_names(charter, role, key) {
         return Err(StageError::NotInCharter { role, key: key.clone() });
     }
     if role != Role::Referee {
@@ -173,16 +173,9 @@ pub fn trainers_ended(leases: &[TrainerLease], now: u64) -> Result<TrainersEnded
     }
 }
 
-fn charter_names(charter: &Charter, key: &KeyId) -> bool {
-    match key {
-        KeyId::Dataset { id, split } => {
-            charter.datasets.iter().any(|dataset| dataset.dataset_id == *id && dataset.split == *split)
-        }
-        KeyId::Draw(tournament) => *tournament == charter.tournament.id,
-        // Entries come after the charter: the order names them, under the roll.
-        KeyId::Submission(_) | KeyId::Artefact(_) => true,
-        KeyId::Log(_) => false,
-    }
+fn charter_names(charter: &Charter, role: Role, key: &KeyId) -> bool {
+    let stage = charter.stages.iter().find(|stage| stage.role == role);
+    stage.is_some_and(|stage| stage.keys.iter().any(|pattern| pattern.names(key)))
 }
 
 fn order_names(order: &Order, key: &KeyId) -> bool {

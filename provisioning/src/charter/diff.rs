@@ -103,6 +103,7 @@ fn named(pattern: &str, list: &Value) -> Vec<(String, Value)> {
             "platforms" => short("id"),
             "datasets" => format!("{}/{}", text("dataset_id"), text("split")),
             "brokers" => text("owner").to_owned(),
+            "stages" => text("role").to_owned(),
             _ => element.as_str().map_or_else(|| element.to_string(), str::to_owned),
         };
         let twins = out.iter().filter(|(other, _)| *other == name).count();

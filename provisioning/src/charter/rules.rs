@@ -7,7 +7,7 @@ use tiltyard_attestation::binding::KEM_XWING;
 use tiltyard_attestation::policy::{AppraisalPolicy, Level};
 
 use super::{
-    BrokerOwner, CHARTER_WINDOW_MAX_S, Charter, CharterError, KemFloor, LEASE_MAX_S, TEXT_MAX_BYTES,
+    BrokerOwner, CHARTER_WINDOW_MAX_S, Charter, CharterError, KemFloor, LEASE_MAX_S, Stage, TEXT_MAX_BYTES,
 };
 use crate::hpke::public_key_len;
 use crate::keyid::{Split, is_id};
@@ -21,6 +21,7 @@ pub(super) fn held(charter: &Charter) -> Result<AppraisalPolicy, CharterError> {
     images(charter)?;
     brokers(charter)?;
     datasets(charter)?;
+    stages(charter)?;
     caps(charter)?;
     recipient(charter)?;
     texts(charter)?;
@@ -126,6 +127,24 @@ fn datasets(charter: &Charter) -> Result<(), CharterError> {
     }
     for dataset in &charter.datasets {
         rule(dataset.min_version >= 1, "datasets.min_version", "1 or more", &dataset.min_version)?;
+    }
+    Ok(())
+}
+
+/// Each role once, with nothing beyond what the stage graph allows over the charter's own datasets.
+fn stages(charter: &Charter) -> Result<(), CharterError> {
+    let roles: Vec<_> = charter.stages.iter().map(|stage| stage.role).collect();
+    distinct("stages", &roles)?;
+    let graph = Stage::all(&charter.datasets, &charter.tournament.id);
+    for allowed in &graph {
+        let named = charter.stages.iter().find(|stage| stage.role == allowed.role);
+        let Some(named) = named else {
+            return rule(false, "stages", "each of the three roles", &roles);
+        };
+        distinct("stages.keys", &named.keys)?;
+        for key in &named.keys {
+            rule(allowed.keys.contains(key), "stages.keys", "a key of the role's stage", key)?;
+        }
     }
     Ok(())
 }

@@ -234,6 +234,15 @@ fn every_static_rule_refuses() {
         ("split twice", |c| c.datasets.push(c.datasets[0].clone())),
         ("dataset id with a path", |c| c.datasets[0].dataset_id = "../claims".into()),
         ("dataset version 0", |c| c.datasets[0].min_version = 0),
+        ("role without a stage", |c| c.stages.truncate(2)),
+        ("role with two stages", |c| c.stages.push(c.stages[0].clone())),
+        ("trainer given the test split", |c| c.stages[1].keys.push("dataset/claims/test".parse().unwrap())),
+        ("evaluator given submissions", |c| c.stages[2].keys.push("submission/*".parse().unwrap())),
+        ("referee given a data key", |c| c.stages[0].keys.push("dataset/claims/train".parse().unwrap())),
+        ("stage over a dataset that isn't there", |c| {
+            c.stages[1].keys.push("dataset/payroll/train".parse().unwrap());
+        }),
+        ("key twice in a stage", |c| c.stages[1].keys.push("submission/*".parse().unwrap())),
         ("datasets without a broker", |c| c.brokers.retain(|b| b.owner != BrokerOwner::Owner)),
         ("submissions without a broker", |c| c.brokers.retain(|b| b.owner != BrokerOwner::Operator)),
         ("two brokers of one party", |c| c.brokers.push(c.brokers[0].clone())),

@@ -8,7 +8,7 @@ use tiltyard_attestation::policy::{
 use tiltyard_attestation::reference::{ReferenceImage, ReferenceValues};
 use tiltyard_attestation::{Backend, Hex};
 use tiltyard_provisioning::charter::{
-    BaseModel, Broker, BrokerOwner, Budget, Charter, Dataset, KemFloor, Limits, Output, Signers,
+    BaseModel, Broker, BrokerOwner, Budget, Charter, Dataset, KemFloor, Limits, Output, Signers, Stage,
     TournamentTerms,
 };
 use tiltyard_provisioning::keyid::Split;
@@ -78,6 +78,7 @@ pub fn charter() -> Charter {
         },
         base: BaseModel { name: "SmolLM2-135M".into(), sha256: Hex([11; 32]), len_bytes: 1 << 28 },
         datasets: vec![dataset(Split::Train, 12), dataset(Split::Test, 13)],
+        stages: Stage::all(&[dataset(Split::Train, 12), dataset(Split::Test, 13)], "cup-1"),
         brokers: vec![
             broker(BrokerOwner::Owner, 3, "broker.insurer.example:8443"),
             broker(BrokerOwner::Operator, 4, "127.0.0.1:9443"),

@@ -13,7 +13,7 @@ use tiltyard_attestation::{Backend, Hex, Role};
 use tiltyard_provisioning::channel::RollEntry;
 use tiltyard_provisioning::charter::{
     BaseModel, Broker, BrokerOwner, Budget, CHARTER_PAYLOAD_TYPE, Charter, Dataset, KemFloor, Limits, Output,
-    Signers, TournamentTerms,
+    Signers, Stage, TournamentTerms,
 };
 use tiltyard_provisioning::dsse::Envelope;
 use tiltyard_provisioning::keyid::{KeyId, Split};
@@ -103,7 +103,7 @@ pub(crate) fn operator() -> Ed25519KeyPair {
 
 pub(crate) fn platform() -> &'static SimulatedPlatform {
     static ROOT: OnceLock<SimulatedPlatform> = OnceLock::new();
-    let cache = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let cache = Path::new(option_env!("CARGO_TARGET_TMPDIR").unwrap_or("target/tmp"));
     ROOT.get_or_init(|| SimulatedPlatform::from_seed(&[0x5a; 32], Product::Genoa, Some(cache)).unwrap())
 }
 
@@ -210,6 +210,7 @@ fn charter(rulebook: &[u8]) -> Charter {
         },
         base: BaseModel { name: "base".into(), sha256: Hex([11; 32]), len_bytes: 1 << 20 },
         datasets: vec![dataset(Split::Train, 12), dataset(Split::Test, 13)],
+        stages: Stage::all(&[dataset(Split::Train, 12), dataset(Split::Test, 13)], "cup-1"),
         brokers: vec![
             broker(BrokerOwner::Owner, 3, "owner.example:8443"),
             broker(BrokerOwner::Operator, 4, "operator.example:8443"),

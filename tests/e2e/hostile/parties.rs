@@ -15,7 +15,7 @@ use tiltyard_attestation::reference::{ReferenceImage, ReferenceValues};
 use tiltyard_attestation::{Backend, Collateral, Hex};
 use tiltyard_broker::PublicIdentity;
 use tiltyard_provisioning::charter::{
-    BaseModel, Broker, BrokerOwner, Budget, Charter, Dataset, KemFloor, Limits, Output, Signers,
+    BaseModel, Broker, BrokerOwner, Budget, Charter, Dataset, KemFloor, Limits, Output, Signers, Stage,
     TournamentTerms,
 };
 use tiltyard_provisioning::keyid::Split;
@@ -227,6 +227,7 @@ fn charter(
         },
         base: BaseModel { name: "base".into(), sha256: Hex([10; 32]), len_bytes: 1 },
         datasets: datasets.concat(),
+        stages: Stage::all(&datasets.concat(), TOURNAMENT),
         brokers: vec![broker(BrokerOwner::Owner, owner, 7001), broker(BrokerOwner::Operator, operator, 7002)],
         limits: Limits { max_releases: 8, lease_s: 450 },
         output: Output {

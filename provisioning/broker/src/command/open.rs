@@ -11,7 +11,6 @@ use tiltyard_provisioning::order::ObjectRef;
 use tiltyard_provisioning::output::{AdapterFiles, OUTPUT_MAX_BYTES, OutputKind, open_output};
 use zeroize::Zeroizing;
 
-
 use super::unlock;
 use crate::cli::{Facts, OpenArgs, OutputForm};
 use crate::file::make_folder;

@@ -7,7 +7,7 @@ use tiltyard_attestation::policy::{GpuFloor, Level, TeeFloor};
 use tiltyard_attestation::reference::{ReferenceImage, ReferenceValues};
 use tiltyard_attestation::{Backend, Hex};
 use tiltyard_provisioning::charter::{
-    BaseModel, Broker, BrokerOwner, Budget, Charter, Dataset, KemFloor, Limits, Output, Signers,
+    BaseModel, Broker, BrokerOwner, Budget, Charter, Dataset, KemFloor, Limits, Output, Signers, Stage,
     TournamentTerms,
 };
 use tiltyard_provisioning::keyid::Split;
@@ -66,6 +66,7 @@ pub(super) fn charter(owner: &Value, operator: &Value) -> Charter {
         },
         base: BaseModel { name: "small".into(), sha256: Hex([10; 32]), len_bytes: 1 },
         datasets: vec![dataset(Split::Train, 1), dataset(Split::Test, 2)],
+        stages: Stage::all(&[dataset(Split::Train, 1), dataset(Split::Test, 2)], "cup"),
         brokers: vec![broker(BrokerOwner::Owner, owner), broker(BrokerOwner::Operator, operator)],
         limits: Limits { max_releases: 2, lease_s: 450 },
         output: Output {

@@ -15,7 +15,7 @@ use tiltyard_attestation::reference::{ReferenceImage, ReferenceValues};
 use tiltyard_attestation::{Backend, Base64Bytes};
 use tiltyard_provisioning::charter::KemFloor;
 use tiltyard_provisioning::charter::{
-    self, BaseModel, Broker, Budget, Charter, Dataset, Limits, Output, Signers, TournamentTerms,
+    self, BaseModel, Broker, Budget, Charter, Dataset, Limits, Output, Signers, Stage, TournamentTerms,
 };
 use tiltyard_provisioning::dek::{Dek, WrapAad, WrapKind};
 use tiltyard_provisioning::hpke::{release_aad, release_info};
@@ -259,6 +259,7 @@ fn lab_charter(owner: &PublicIdentity, operator: Hex<32>) -> Charter {
         measurement: Hex([7; 48]),
     };
     let tcb = Tcb { fmc: 0, bootloader: 0, tee: 0, snp: 0, microcode: 0 };
+    let datasets = vec![dataset(Split::Train, Hex([0x71; 32])), dataset(Split::Test, Hex([0x72; 32]))];
     Charter {
         v: 1,
         charter_id: "trial".into(),
@@ -287,7 +288,8 @@ fn lab_charter(owner: &PublicIdentity, operator: Hex<32>) -> Charter {
             },
         },
         base: BaseModel { name: "base".into(), sha256: Hex([10; 32]), len_bytes: 1 },
-        datasets: vec![dataset(Split::Train, Hex([0x71; 32])), dataset(Split::Test, Hex([0x72; 32]))],
+        datasets: datasets.clone(),
+        stages: Stage::all(&datasets, "cup"),
         brokers: vec![
             broker(BrokerOwner::Owner, owner.broker_key, owner.tls_spki_sha256),
             broker(BrokerOwner::Operator, Hex([11; 32]), Hex([12; 32])),
