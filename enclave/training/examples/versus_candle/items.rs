@@ -2,8 +2,7 @@
 
 use candle_core::quantized::gguf_file::Content;
 use serde::Deserialize;
-use std::error::Error;
-use tokenizers::Tokenizer;
+use tokenizers::{Error, Tokenizer};
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -27,9 +26,9 @@ struct Row {
 }
 
 /// Tokenises rows of instruction and output.
-pub(crate) fn documents(content: &Content, rows: &[&str]) -> Result<Vec<Document>, Box<dyn Error>> {
+pub(crate) fn documents(content: &Content, rows: &[&str]) -> Result<Vec<Document>, Error> {
     let tokenizer = tokenizer(content)?;
-    let encode = |text: &str| -> Result<Vec<u32>, Box<dyn Error>> {
+    let encode = |text: &str| -> Result<Vec<u32>, Error> {
         Ok(tokenizer.encode_fast(text, false)?.get_ids().to_vec())
     };
     let mut documents = Vec::with_capacity(rows.len());
@@ -52,8 +51,8 @@ pub(crate) fn documents(content: &Content, rows: &[&str]) -> Result<Vec<Document
     Ok(documents)
 }
 
-fn tokenizer(content: &Content) -> Result<Tokenizer, Box<dyn Error>> {
-    let texts = |key: &str| -> Result<Vec<String>, Box<dyn Error>> {
+fn tokenizer(content: &Content) -> Result<Tokenizer, Error> {
+    let texts = |key: &str| -> Result<Vec<String>, Error> {
         let value = content.metadata.get(key).ok_or_else(|| format!("no {key} in the model"))?;
         value.to_vec()?.iter().map(|text| Ok(text.to_string()?.clone())).collect()
     };

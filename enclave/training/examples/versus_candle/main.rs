@@ -8,12 +8,12 @@ mod stock;
 
 use candle_core::quantized::gguf_file::Content;
 use serde_json::json;
-use std::error::Error;
 use std::io::Cursor;
 use std::path::PathBuf;
 use std::time::Instant;
 use stock::Stock;
 use tiltyard_training::{BaseModel, Clock, Event, Item, Recipe, TrainJob, evaluate, instruction_set, train};
+use tokenizers::Error;
 
 const EVALUATED: usize = 24;
 const EVALUATIONS: usize = 3;
@@ -37,7 +37,7 @@ fn inputs() -> Option<PathBuf> {
         .or_else(|| under("HOME", ".cache/tiltyard/inputs"))
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Error> {
     let Some(threads) = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok()) else {
         println!("SKIPPED: set RAYON_NUM_THREADS; candle reads its number of threads from there");
         return Ok(());
@@ -68,7 +68,7 @@ fn evaluation(
     content: &Content,
     rows: &[&str],
     threads: usize,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<(), Error> {
     let (items, documents) = (parse(rows)?, items::documents(content, rows)?);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for round in 0..=EVALUATIONS {
@@ -96,7 +96,7 @@ fn training(
     content: &Content,
     rows: &[&str],
     threads: usize,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<(), Error> {
     let recipe = format!(
         "schema = 1\n[objective]\nkind = \"sft\"\n[adapter]\nr = 8\nalpha = 16\n[train]\nsteps = {}\n\
          window_items = {LEARNED}\n[optimiser]\nlr = 1e-3\n",
@@ -143,7 +143,7 @@ fn training(
     Ok(())
 }
 
-fn agree(what: &str, ours: f64, theirs: f64) -> Result<(), Box<dyn Error>> {
+fn agree(what: &str, ours: f64, theirs: f64) -> Result<(), Error> {
     if (ours - theirs).abs() <= 1e-3 * theirs.abs() {
         return Ok(());
     }

@@ -1,0 +1,140 @@
+//! The product's figures, each beside a named peer on the same bytes in the same run.
+//!
+//! Legs take turns round by round, so that a busy machine slows all alike; the ratio is the median over rounds.
+//! Nothing fails here on a figure: a shared machine decides too much. Missed targets are named.
+
+#![allow(clippy::unwrap_used, reason = "of the bundle builder that the audit's tests share")]
+
+use std::error::Error;
+use std::fs;
+use std::time::Instant;
+
+use clap::{Parser, ValueEnum};
+use measure::{Bound, Row, Spread};
+use serde::Serialize;
+
+mod appraisal;
+#[allow(dead_code, reason = "the audit's tests share it")]
+#[path = "../e2e/audit/bundle.rs"]
+mod bundle;
+mod measure;
+#[allow(dead_code, reason = "the audit's tests share it")]
+#[path = "../e2e/audit/play.rs"]
+mod play;
+mod sealing;
+mod training;
+
+/// Times what Tiltyard does beside named peers. Run it from the repository's root.
+#[derive(Parser)]
+struct Args {
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+    /// Only the groups whose name holds this text.
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+type Group = (&'static str, fn() -> Result<Vec<Row>, Box<dyn Error>>);
+
+const GROUPS: [Group; 6] = [
+    ("container", sealing::container),
+    ("release", sealing::release),
+    ("log", sealing::log),
+    ("appraisal", appraisal::report),
+    ("audit", appraisal::audit),
+    ("training", training::model),
+];
+
+#[derive(Serialize)]
+struct Report {
+    cpu: String,
+    cores: usize,
+    profile: &'static str,
+    /// 1, 5 and 15 minutes, before and after.
+    load_average: [String; 2],
+    seconds: f64,
+    rows: Vec<Row>,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse();
+    let (start, before) = (Instant::now(), load_average());
+    let mut rows = Vec::new();
+    let chosen = |name: &str| args.only.as_deref().is_none_or(|only| name.contains(only));
+    for (name, run) in GROUPS.iter().filter(|(name, _)| chosen(name)) {
+        eprint!("tiltyard-bench: {name} ... ");
+        let start = Instant::now();
+        rows.extend(run().map_err(|error| format!("{name}: {error}"))?);
+        eprintln!("{:.1} s", start.elapsed().as_secs_f64());
+    }
+    let report = Report {
+        cpu: cpu_model(),
+        cores: std::thread::available_parallelism()?.get(),
+        profile: "dev (dependencies and training opt-level 3, the rest 1)",
+        load_average: [before, load_average()],
+        seconds: start.elapsed().as_secs_f64(),
+        rows,
+    };
+    match args.output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+        Output::Text => print(&report),
+    }
+    Ok(())
+}
+
+fn print(report: &Report) {
+    let [before, after] = &report.load_average;
+    println!("cpu           {}, {} cores", report.cpu, report.cores);
+    println!("profile       {}", report.profile);
+    println!("load average  {before} before, {after} after");
+    println!("ratio         peer's time by ours, median of paired rounds: above 1, Tiltyard is faster");
+    for row in &report.rows {
+        match row {
+            Row::Skipped { figure, why } => println!("\n{figure}\n  SKIPPED: {why}"),
+            Row::Measured { figure, unit, ours, limit, peers } => {
+                println!("\n{figure} [{unit}], {} rounds", ours.rounds);
+                let limit = bound(limit.as_ref(), "limit");
+                println!("  {}{limit}\n      Tiltyard", figures(ours));
+                for peer in peers {
+                    let target = bound(peer.target.as_ref(), "target");
+                    println!("  {}  ratio {:.2}{target}", figures(&peer.figures), peer.ratio);
+                    println!("      {}", peer.name);
+                }
+            }
+        }
+    }
+    println!("\n{:.0} s in all", report.seconds);
+}
+
+fn figures(spread: &Spread) -> String {
+    let [median, best, p95] = [spread.median, spread.best, spread.p95].map(|figure| match figure {
+        small if small < 10.0 => format!("{small:.2}"),
+        large => format!("{large:.0}"),
+    });
+    format!("median {median:>7}  best {best:>7}  p95 {p95:>7}")
+}
+
+fn bound(bound: Option<&Bound>, word: &str) -> String {
+    match bound {
+        None => String::new(),
+        Some(Bound { value, holds: true }) => format!("  {word} {value}: holds"),
+        Some(Bound { value, holds: false }) => format!("  {word} {value}: MISSED"),
+    }
+}
+
+fn cpu_model() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with("model name"));
+    line.and_then(|line| line.split_once(": ")).map_or("unknown", |(_, model)| model).to_owned()
+}
+
+fn load_average() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+}
