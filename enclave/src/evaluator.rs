@@ -15,7 +15,7 @@ use tiltyard_provisioning::order::{
 use tiltyard_provisioning::output::{AdapterFiles, OutputKind, open_output};
 use tiltyard_provisioning::release::End;
 use tiltyard_provisioning::statement::{Signed, Verified};
-use tiltyard_training::{Adapter, Artefact, ArtefactError, BaseModel, Item, evaluate};
+use tiltyard_training::{Adapter, Artefact, ArtefactError, BaseModel, EvaluateError, Evaluation, Item};
 use zeroize::Zeroizing;
 
 use crate::broker::LogProof;
@@ -90,9 +90,10 @@ fn score_all(
     let held_out = open_held_out(guest, order, data_dek)?;
     let base = open_base(guest)?;
     let threads = usize::try_from(guest.charter.tournament.budget.vcpus).unwrap_or(1);
-    let losses_of = |model: &Hex<32>, adapter: Option<&Adapter>| {
-        let values = evaluate(&base, adapter, &held_out.items, SEQUENCE_LEN, threads)
-            .map_err(|error| GuestError::Sealed(error.to_string()))?;
+    let refuse = |error: EvaluateError| GuestError::Sealed(error.to_string());
+    let mut evaluation = Evaluation::new(&base, &held_out.items, SEQUENCE_LEN, threads).map_err(refuse)?;
+    let mut losses_of = |model: &Hex<32>, adapter: Option<&Adapter>| {
+        let values = evaluation.values(adapter).map_err(refuse)?;
         losses::commit(&held_out.seed, model, &held_out.ids, &values)
     };
     let base_losses = losses_of(&Hex([0; 32]), None)?;

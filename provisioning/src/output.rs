@@ -180,3 +180,19 @@ fn open(
 fn bounded(got: u64) -> Result<(), OutputError> {
     if got > OUTPUT_MAX_BYTES { Err(OutputError::TooLarge { got }) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adapter_files_split_into_what_they_were_made_of() {
+        let files = AdapterFiles { config: b"{}".to_vec(), weights: b"weights".to_vec() };
+        let blob = files.to_bytes();
+        assert_eq!(AdapterFiles::from_bytes(&blob).expect("split"), files);
+        assert!(matches!(AdapterFiles::from_bytes(&blob[..7]), Err(OutputError::Adapter { got: 7 })));
+        let mut long = blob.clone();
+        long[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(matches!(AdapterFiles::from_bytes(&long), Err(OutputError::Adapter { .. })));
+    }
+}

@@ -55,7 +55,7 @@ fn held_out_loss_of_real_rows_falls_and_threads_change_no_bit() {
         let job = TrainJob { base: &base, recipe: &recipe, items, seed, deadline_ms, reserve_ms: 0, threads };
         train(job, &Since(Instant::now()), &mut |_| {}).unwrap()
     };
-    assert_eq!(go(1, 16).artefact.to_bytes(), go(2, 16).artefact.to_bytes());
+    assert_eq!(go(1, 16).artefact, go(2, 16).artefact);
     let trained = go(2, 64);
     assert_eq!(trained.steps, 8);
     let adapter = Adapter::check(&trained.artefact, &base, 64 << 20).unwrap();

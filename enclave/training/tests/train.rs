@@ -39,7 +39,7 @@ fn threads_do_not_change_a_bit_and_the_seed_does() {
     let (one, _) = run(RECIPE, items(16), 1);
     let (three, _) = run(RECIPE, items(16), 3);
     let (one, three) = (one.unwrap(), three.unwrap());
-    assert_eq!(one.artefact.to_bytes(), three.artefact.to_bytes());
+    assert_eq!(one.artefact, three.artefact);
     assert_eq!(one.step_chain, three.step_chain);
     let job = TrainJob {
         base: &base(),

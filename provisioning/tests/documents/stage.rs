@@ -3,7 +3,7 @@
 use tiltyard_attestation::binding::{HpkePublicKey, KEM_XWING};
 use tiltyard_attestation::{Hex, Role};
 use tiltyard_provisioning::charter::BrokerOwner;
-use tiltyard_provisioning::keyid::{KeyId, Split};
+use tiltyard_provisioning::keyid::KeyId;
 use tiltyard_provisioning::order::{ArtefactRef, ObjectRef, Order, RefereeKeys, Work};
 use tiltyard_provisioning::stage::{
     Closed, LAPSE_GRACE_S, TrainerLease, allowed, deposit_allowed, trainers_ended,

@@ -2,12 +2,12 @@
 
 use candle_core::quantized::gguf_file::Content;
 use serde::Deserialize;
-use tokenizers::{Error, Tokenizer};
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::{Error, Tokenizer};
 
 const SYSTEM: &str = "You are a helpful AI assistant named SmolLM, trained by Hugging Face";
 const START: u32 = 1;

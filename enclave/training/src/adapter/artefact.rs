@@ -1,6 +1,5 @@
-//! The two files of an adapter, and their one blob.
+//! The two files of an adapter.
 
-use crate::ArtefactError;
 use std::collections::BTreeMap;
 
 /// Trained weights: an adapter's configuration and its safetensors file.
@@ -10,33 +9,6 @@ pub struct Artefact {
     pub config: Vec<u8>,
     /// `adapter_model.safetensors`, a function of the weights alone.
     pub weights: Vec<u8>,
-}
-
-impl Artefact {
-    /// One blob: `u64le` length of the configuration, the configuration, the weights.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(8 + self.config.len() + self.weights.len());
-        out.extend_from_slice(&(self.config.len() as u64).to_le_bytes());
-        out.extend_from_slice(&self.config);
-        out.extend_from_slice(&self.weights);
-        out
-    }
-
-    /// Splits a blob; what is in the two files is checked by [`crate::Adapter::check`].
-    ///
-    /// # Errors
-    /// [`ArtefactError::Malformed`] when the length isn't within the blob.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ArtefactError> {
-        let split = bytes
-            .split_first_chunk::<8>()
-            .and_then(|(len, rest)| rest.split_at_checked(usize::try_from(u64::from_le_bytes(*len)).ok()?));
-        let (config, weights) = split.ok_or_else(|| ArtefactError::Malformed {
-            expected: "a length, a configuration of that length, and weights".to_owned(),
-            got: format!("{} bytes", bytes.len()),
-        })?;
-        Ok(Self { config: config.to_vec(), weights: weights.to_vec() })
-    }
 }
 
 /// One matrix to save.
