@@ -356,9 +356,17 @@ fn named(path: &Path, source: rusqlite::Error) -> JournalError {
         Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
             JournalError::Corrupt { path, what: source.to_string() }
         }
-        Some(rusqlite::ErrorCode::DiskFull) => JournalError::Full { path },
+        _ if is_full(&source) => JournalError::Full { path },
         _ => JournalError::Sqlite { path, source },
     }
+}
+
+/// The WAL's index is often the first file that no longer fits; SQLite has a code of its own for that.
+fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+        || error
+            .sqlite_error()
+            .is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
 }
 
 #[cfg(test)]

@@ -28,13 +28,12 @@ impl Story {
                 format!("  entered   {label}{defends}")
             }
             "fixture" => {
-                let task = &body["task"];
                 let names: Vec<String> =
-                    task["participants"].as_array().into_iter().flatten().map(|id| self.name(id)).collect();
+                    body["participants"].as_array().into_iter().flatten().map(|id| self.name(id)).collect();
                 format!(
                     "  fixture   {} on {}: {}",
-                    plain(&task["id"]),
-                    plain(&task["dataset"]),
+                    plain(&body["id"]),
+                    plain(&body["dataset"]),
                     names.join(", ")
                 )
             }
@@ -79,7 +78,7 @@ impl Story {
 
     fn round(&self, result: &Value) -> String {
         let advanced: Vec<String> =
-            result["advance"].as_array().into_iter().flatten().map(|id| self.name(id)).collect();
+            result["advancing"].as_array().into_iter().flatten().map(|id| self.name(id)).collect();
         match advanced.is_empty() {
             true => format!("round {}", result["round"]),
             false => format!("round {}: {} go on", result["round"], advanced.join(", ")),
