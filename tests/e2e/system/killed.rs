@@ -28,7 +28,8 @@ fn a_killed_trainer_is_ordered_again_and_the_tournament_goes_on() {
         let order = trained_order(&yard).await;
         let started = |event: &Value| event["event"] == "guest_started" && event["order"] == order;
         let started = event(&yard.layout, WAIT, started).await;
-        kill(Pid::from_raw(i32::try_from(started["pid"].as_i64().unwrap()).unwrap()), Signal::SIGKILL).unwrap();
+        kill(Pid::from_raw(i32::try_from(started["pid"].as_i64().unwrap()).unwrap()), Signal::SIGKILL)
+            .unwrap();
         let outcome = demo::watch(&yard.layout, &mut yard.services, &mut yard.show).await;
         outcome.unwrap();
 

@@ -6,7 +6,7 @@ use tiltyard_provisioning::bundle::Bundle;
 use tiltyard_provisioning::dataset::losses_root;
 use tiltyard_provisioning::keyid::{KeyId, Split};
 use tiltyard_provisioning::order::{ItemLoss, Order, ScoreClaim, Status, Work};
-use tiltyard_provisioning::output::{OutputKind, open_output};
+use tiltyard_provisioning::output::{AdapterFiles, OutputKind, open_output};
 use tiltyard_provisioning::record::members;
 use tiltyard_training::{Adapter, Artefact, BaseModel, Item, ItemValue, evaluate};
 
@@ -47,7 +47,7 @@ fn recompute(whole: &Whole, bundle: &Bundle, base: &BaseModel, digest: Hex<32>) 
     rows.truncate(6);
     let items: Vec<Item> = rows.iter().map(|(_, row)| Item::from_row(row).unwrap()).collect();
     let losses = |model: Hex<32>, adapter: Option<&Adapter>| {
-        // Two threads here, one in the guest: a sum's bits must not depend on that.
+        // Two threads here, one in the guest, and no work shared between models: a sum's bits must not depend on it.
         let values = evaluate(base, adapter, &items, SEQUENCE_LEN, 2).unwrap();
         let one = |(value, (item, _)): (&ItemValue, &(Hex<32>, _))| ItemLoss {
             item: *item,
@@ -80,7 +80,10 @@ fn recompute(whole: &Whole, bundle: &Bundle, base: &BaseModel, digest: Hex<32>) 
         )
         .unwrap();
         assert_eq!(scored.artefact_sha256, Some(Hex::sha256(&plain)));
-        let adapter = Adapter::check(&Artefact::from_bytes(&plain).unwrap(), base, 64 << 20).unwrap();
+        let adapter = {
+            let AdapterFiles { config, weights } = AdapterFiles::from_bytes(&plain).unwrap();
+            Adapter::check(&Artefact { config, weights }, base, 64 << 20).unwrap()
+        };
         let losses = losses(artefact.submission, Some(&adapter));
         assert_eq!((scored.score, scored.root), (score(&losses), Some(losses_root(&losses))));
         assert_ne!(scored.root, Some(claim.base.root));
