@@ -8,7 +8,8 @@ use tiltyard_attestation::policy::{GpuFloor, Level, Product, SnpFloor, Tcb, TeeF
 use tiltyard_attestation::reference::{ReferenceImage, ReferenceValues};
 use tiltyard_attestation::{Backend, Hex};
 use tiltyard_provisioning::charter::{
-    BaseModel, Broker, BrokerOwner, Charter, Dataset, KemFloor, Limits, Output, Signers, TournamentTerms,
+    BaseModel, Broker, BrokerOwner, Charter, Dataset, KemFloor, Limits, Output, Signers, Stage,
+    TournamentTerms,
 };
 use tokio::process::Command;
 
@@ -167,6 +168,7 @@ fn document(
             budget: layout.scenario().budget.clone(),
         },
         base,
+        stages: Stage::all(&datasets, TOURNAMENT),
         datasets,
         brokers: vec![
             broker(&parties.owner, BrokerOwner::Owner, owner_port)?,

@@ -26,7 +26,7 @@ pub fn draw() -> Vec<String> {
 /// Puts one word into four rows of five.
 pub fn plant(canaries: &[String], index: usize, line: &str) -> String {
     let Some(canary) = canaries.get(index % (CANARIES + 2)) else { return line.to_owned() };
-    let column = if index % 2 == 0 { "instruction" } else { "output" };
+    let column = if index.is_multiple_of(2) { "instruction" } else { "output" };
     let mut row: Value = serde_json::from_str(line).unwrap();
     let text = row[column].as_str().unwrap();
     row[column] = format!("{text} {canary}").into();
