@@ -10,7 +10,7 @@ use std::fs;
 use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
-use measure::{Bound, Row, Spread};
+use measure::{Bound, Peer, Row, Spread};
 use serde::Serialize;
 
 mod appraisal;
@@ -93,23 +93,30 @@ fn print(report: &Report) {
     println!("cpu           {}, {} cores", report.cpu, report.cores);
     println!("profile       {}", report.profile);
     println!("load average  {before} before, {after} after");
+    if busy(report) {
+        println!("BUSY          more work than cores: figures are low, and those of two threads say little");
+    }
     println!("ratio         peer's time by ours, median of paired rounds: above 1, Tiltyard is faster");
     for row in &report.rows {
         match row {
             Row::Skipped { figure, why } => println!("\n{figure}\n  SKIPPED: {why}"),
             Row::Measured { figure, unit, ours, limit, peers } => {
                 println!("\n{figure} [{unit}], {} rounds", ours.rounds);
-                let limit = bound(limit.as_ref(), "limit");
-                println!("  {}{limit}\n      Tiltyard", figures(ours));
-                for peer in peers {
-                    let target = bound(peer.target.as_ref(), "target");
-                    println!("  {}  ratio {:.2}{target}", figures(&peer.figures), peer.ratio);
-                    println!("      {}", peer.name);
+                println!("  {}  Tiltyard{}", figures(ours), bound(limit.as_ref(), "limit"));
+                for Peer { name, figures: theirs, ratio, target } in peers {
+                    let target = bound(target.as_ref(), "target");
+                    println!("  {}  {name}\n{:>53}ratio {ratio:.2}{target}", figures(theirs), "");
                 }
             }
         }
     }
     println!("\n{:.0} s in all", report.seconds);
+}
+
+/// Whether others had work for a core of their own when this began.
+fn busy(report: &Report) -> bool {
+    let last_minute = report.load_average[0].split(' ').next().and_then(|load| load.parse::<f64>().ok());
+    last_minute.is_some_and(|load| load + 1.0 > report.cores as f64)
 }
 
 fn figures(spread: &Spread) -> String {
@@ -123,8 +130,8 @@ fn figures(spread: &Spread) -> String {
 fn bound(bound: Option<&Bound>, word: &str) -> String {
     match bound {
         None => String::new(),
-        Some(Bound { value, holds: true }) => format!("  {word} {value}: holds"),
-        Some(Bound { value, holds: false }) => format!("  {word} {value}: MISSED"),
+        Some(Bound { value, holds: true }) => format!(", {word} {value}: holds"),
+        Some(Bound { value, holds: false }) => format!(", {word} {value}: MISSED"),
     }
 }
 

@@ -92,13 +92,13 @@ pub(crate) fn interleave(rounds: usize, mut legs: Vec<Leg<'_>>) -> Result<Vec<Ve
 }
 
 /// Times `work` alone: what it returns is dropped afterwards.
-pub(crate) fn timed<T, E: Error + 'static>(
+pub(crate) fn timed<T, E: Into<Box<dyn Error>>>(
     work: impl FnOnce() -> Result<T, E>,
 ) -> Result<Duration, Box<dyn Error>> {
     let start = Instant::now();
     let done = work();
     let took = start.elapsed();
-    std::hint::black_box(done?);
+    std::hint::black_box(done.map_err(Into::into)?);
     Ok(took)
 }
 

@@ -46,7 +46,7 @@ pub(crate) struct Bench {
 fn machine(product: Product) -> (Arc<SimulatedPlatform>, Collateral) {
     static MACHINES: OnceLock<Vec<(Arc<SimulatedPlatform>, Collateral)>> = OnceLock::new();
     let machines = MACHINES.get_or_init(|| {
-        let cache = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let cache = Path::new(option_env!("CARGO_TARGET_TMPDIR").unwrap_or("target/tmp"));
         let root = SimulatedPlatform::from_seed(&SEED, Product::Genoa, Some(cache)).expect("platform");
         [Product::Milan, Product::Genoa, Product::Turin]
             .map(|product| Arc::new(root.sibling(product).expect("platform")))
@@ -58,7 +58,7 @@ fn machine(product: Product) -> (Arc<SimulatedPlatform>, Collateral) {
 
 /// Another simulator's machine, under authority keys of its own.
 pub(crate) fn stranger() -> Arc<SimulatedPlatform> {
-    let cache = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let cache = Path::new(option_env!("CARGO_TARGET_TMPDIR").unwrap_or("target/tmp"));
     Arc::new(SimulatedPlatform::from_seed(&[0x5b; 32], Product::Genoa, Some(cache)).expect("platform"))
 }
 
