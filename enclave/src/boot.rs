@@ -27,6 +27,8 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 /// Runs the guest to its end. The stream to the host is standard input, the one descriptor that it inherits.
 pub fn run() -> Result<(), GuestError> {
+    // A panic's message can hold what was being worked on, and the host keeps what a guest prints.
+    std::panic::set_hook(Box::new(|_| {}));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -6,11 +6,12 @@ use serde::Serialize;
 use tiltyard_attestation::Hex;
 use tiltyard_provisioning::channel::GuestState;
 use tiltyard_provisioning::charter::BrokerOwner;
+use tiltyard_provisioning::container::sealed_len;
 use tiltyard_provisioning::dek::Dek;
 use tiltyard_provisioning::keyid::{KeyId, Split};
 use tiltyard_provisioning::order::{
-    ArtefactRef, ArtefactScore, BaseScore, Evaluated, GuestReport, GuestResult, ItemLosses, Order,
-    ScoreClaim, Status, Work,
+    ArtefactRef, ArtefactScore, BaseScore, Evaluated, GuestReport, GuestResult, ItemLosses, ItemVectors,
+    Order, ScoreClaim, Status, Work,
 };
 use tiltyard_provisioning::output::{AdapterFiles, OutputKind, open_output};
 use tiltyard_provisioning::release::End;
@@ -18,7 +19,7 @@ use tiltyard_provisioning::statement::{Signed, Verified};
 use tiltyard_training::{Adapter, Artefact, ArtefactError, BaseModel, EvaluateError, Evaluation, Item};
 use zeroize::Zeroizing;
 
-use crate::broker::LogProof;
+use crate::broker::{Grant, LogProof};
 use crate::error::GuestError;
 use crate::losses;
 use crate::session::{Guest, named_dataset};
@@ -56,21 +57,10 @@ pub(crate) async fn serve(guest: Arc<Guest>) -> Result<(), GuestError> {
         .collect();
 
     guest.state(GuestState::Running).await?;
-    let work = {
-        let guest = Arc::clone(&guest);
-        let order = order.clone();
-        tokio::task::spawn_blocking(move || score_all(&guest, &order, &data_dek, &sealed))
-    };
     let evaluated = tokio::select! {
-        done = work => done.map_err(|_| GuestError::Crypto("evaluation thread"))??,
+        done = fulfil(&guest, &order, data_dek, sealed, &grant) => done?,
         error = guest.keep_lease(owner.clone(), &grant) => return Err(error),
     };
-
-    // The owner's own copy of the item losses, under a key deposited with the owner's broker.
-    let vectors = Zeroizing::new(
-        serde_json::to_vec(&evaluated).map_err(|_| GuestError::Crypto("writing the item losses"))?,
-    );
-    publish(&guest, &grant, OutputKind::Losses, KeyId::Log(order.digest()), &vectors).await?;
     let report = GuestReport {
         lease: grant.guest.lease,
         receipt: grant.guest.receipt,
@@ -81,12 +71,44 @@ pub(crate) async fn serve(guest: Arc<Guest>) -> Result<(), GuestError> {
     guest.report(&order, &report).await
 }
 
+/// All that happens while keys are held: score, and seal the owner's own copy of the item losses.
+async fn fulfil(
+    guest: &Arc<Guest>,
+    order: &Verified<Order>,
+    data_dek: Dek,
+    sealed: Vec<(ArtefactRef, Option<Dek>)>,
+    owner: &Grant,
+) -> Result<Evaluated, GuestError> {
+    let work = {
+        let (guest, order) = (Arc::clone(guest), order.clone());
+        tokio::task::spawn_blocking(move || score_all(&guest, &order, &data_dek, &sealed))
+    };
+    let Scored { fingerprint, items, scores, vectors } =
+        work.await.map_err(|_| GuestError::Crypto("evaluation thread"))??;
+    let bytes = Zeroizing::new(
+        serde_json::to_vec(&vectors).map_err(|_| GuestError::Crypto("writing the item losses"))?,
+    );
+    let digest = order.digest();
+    let losses = publish(guest, owner, OutputKind::Losses, KeyId::Log(digest), &bytes).await?;
+    let base = BaseScore { score: losses::score(&vectors.base), root: vectors.base.root };
+    let claim = ScoreClaim { order: digest, fingerprint, items, base, scores, losses };
+    Ok(Evaluated { claim: Signed::sign(&claim, guest.attester.signing()), vectors })
+}
+
+/// What an evaluation measured, before it is sealed and signed.
+struct Scored {
+    fingerprint: Hex<32>,
+    items: u32,
+    scores: Vec<ArtefactScore>,
+    vectors: ItemVectors,
+}
+
 fn score_all(
     guest: &Guest,
     order: &Verified<Order>,
     data_dek: &Dek,
     sealed: &[(ArtefactRef, Option<Dek>)],
-) -> Result<Evaluated, GuestError> {
+) -> Result<Scored, GuestError> {
     let held_out = open_held_out(guest, order, data_dek)?;
     let base = open_base(guest)?;
     let threads = usize::try_from(guest.charter.tournament.budget.vcpus).unwrap_or(1);
@@ -114,17 +136,11 @@ fn score_all(
         });
         vectors.push(losses);
     }
-    let claim = ScoreClaim {
-        order: order.digest(),
+    Ok(Scored {
         fingerprint: fingerprint(guest, order, &base, &held_out.ids)?,
         items: u32::try_from(held_out.ids.len()).unwrap_or(u32::MAX),
-        base: BaseScore { score: losses::score(&base_losses), root: base_losses.root },
         scores,
-    };
-    Ok(Evaluated {
-        claim: Signed::sign(&claim, guest.attester.signing()),
-        base: base_losses,
-        artefacts: vectors,
+        vectors: ItemVectors { base: base_losses, artefacts: vectors },
     })
 }
 
@@ -155,7 +171,11 @@ fn check(
 ) -> Result<(Option<Hex<32>>, Result<Adapter, Status>), GuestError> {
     let Some(dek) = dek else { return Ok((None, Err(Status::Infrastructure))) };
     let max_bytes = guest.charter.output.artefact_max_bytes;
-    let sealed = guest.inputs.read(&artefact.object.sha256, max_bytes)?;
+    // One entrant's oversized artefact is its own failure, not the task's.
+    if artefact.object.len_bytes > sealed_len(max_bytes) {
+        return Ok((None, Err(Status::ArtefactRefused)));
+    }
+    let sealed = guest.inputs.read(&artefact.object.sha256, artefact.object.len_bytes)?;
     let opened = open_output(
         OutputKind::Artefact,
         &guest.charter.tenant,

@@ -36,7 +36,9 @@ pub(crate) fn commit(
 
 /// Mean loss per label in 1e-4 nat; none when an item was not finite or nothing was labelled.
 pub(crate) fn score(losses: &ItemLosses) -> Option<i32> {
+    // An item without labels is left out, whatever its loss: it says nothing about a model.
+    let labelled = losses.items.iter().filter(|item| item.labels > 0);
     let values: Option<Vec<(Micro, u32)>> =
-        losses.items.iter().map(|item| Some((Micro(item.loss_micro?), item.labels))).collect();
+        labelled.map(|item| Some((Micro(item.loss_micro?), item.labels))).collect();
     score_losses(&values?).map(tiltyard_tournament::Disclosed::steps)
 }

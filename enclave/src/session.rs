@@ -14,6 +14,7 @@ use tiltyard_provisioning::keyid::Split;
 use tiltyard_provisioning::order::{GuestReport, ObjectRef, Order, ResultEnvelope};
 use tiltyard_provisioning::statement::{Signed, Verified};
 use tokio_util::compat::FuturesAsyncWriteCompatExt;
+use zeroize::Zeroizing;
 
 use crate::attester::Attester;
 use crate::broker::{BrokerClient, Grant, LogProof};
@@ -84,7 +85,7 @@ impl Guest {
         order: &Verified<Order>,
         report: &GuestReport,
     ) -> Result<(), GuestError> {
-        let plain = serde_json::to_vec(report).map_err(channel_error)?;
+        let plain = Zeroizing::new(serde_json::to_vec(report).map_err(channel_error)?);
         let digest = order.digest();
         let (enc, ct) = hpke::seal_to(
             &order.referee.hpke,
@@ -103,10 +104,14 @@ impl Guest {
     pub(crate) async fn keep_lease(self: &Arc<Self>, client: BrokerClient, first: &Grant) -> GuestError {
         let mut window_s = first.lease.not_after.saturating_sub(first.lease.issued_at);
         loop {
-            tokio::time::sleep(Duration::from_secs(window_s * 2 / 3)).await;
-            match client.attest(&self.attester, Vec::new(), self.order.as_ref(), LogProof::default()).await {
-                Ok(grant) => window_s = grant.lease.not_after.saturating_sub(grant.issued_at),
-                Err(error) => return error,
+            tokio::time::sleep(Duration::from_secs((window_s * 2 / 3).max(1))).await;
+            // The host carries the bytes and may hold them back: what is left of the window is all there is.
+            let rest = Duration::from_secs((window_s / 3).max(1));
+            let renewal = client.attest(&self.attester, Vec::new(), self.order.as_ref(), LogProof::default());
+            match tokio::time::timeout(rest, renewal).await {
+                Ok(Ok(grant)) => window_s = grant.lease.not_after.saturating_sub(grant.issued_at),
+                Ok(Err(error)) => return error,
+                Err(_) => return GuestError::LeaseLapsed,
             }
         }
     }

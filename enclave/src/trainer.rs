@@ -33,6 +33,8 @@ const OBJECT_MAX_BYTES: u64 = 1024 * 1024 * 1024;
 const RESERVE_MS: u64 = 1500;
 /// A duration leaves only in buckets of a quarter of an hour.
 const BUCKET_S: u64 = 900;
+/// The last bucket: six bits leave.
+const BUCKETS: u32 = 63;
 
 /// What a training came to, before it is sealed.
 struct Attempt {
@@ -61,36 +63,12 @@ pub(crate) async fn serve(guest: Arc<Guest>) -> Result<(), GuestError> {
     let data_dek = taken(&mut by_owner, &data_key)?;
     let code_dek = taken(&mut by_operator, &code_key)?;
 
-    let started = Instant::now();
     guest.state(GuestState::Running).await?;
-    let work = {
-        let guest = Arc::clone(&guest);
-        let order = order.clone();
-        tokio::task::spawn_blocking(move || {
-            attempt(&guest, &order, submission, &data_dek, &code_dek, started)
-        })
-    };
-    let attempt = tokio::select! {
-        done = work => done.map_err(|_| GuestError::Crypto("training thread"))??,
+    let keys = Keys { data: data_dek, code: code_dek };
+    let result = tokio::select! {
+        done = fulfil(&guest, &order, submission, keys, &by_owner) => done?,
         error = guest.keep_lease(owner.clone(), &by_owner) => return Err(error),
         error = guest.keep_lease(operator.clone(), &by_operator) => return Err(error),
-    };
-
-    let digest = order.digest();
-    let artefact = match &attempt.artefact {
-        Some(bytes) => {
-            Some(publish(&guest, &by_owner, OutputKind::Artefact, KeyId::Artefact(digest), bytes).await?)
-        }
-        None => None,
-    };
-    let log = publish(&guest, &by_owner, OutputKind::Log, KeyId::Log(digest), &attempt.log).await?;
-    let result = TrainResult {
-        order: digest,
-        submission,
-        status: attempt.status,
-        artefact,
-        log: Some(log),
-        duration_bucket: u32::try_from(started.elapsed().as_secs() / BUCKET_S).unwrap_or(u32::MAX),
     };
     let report = GuestReport {
         lease: by_owner.guest.lease,
@@ -102,6 +80,45 @@ pub(crate) async fn serve(guest: Arc<Guest>) -> Result<(), GuestError> {
     operator.end(&guest.attester, End::Lease(lease)).await?;
     owner.end(&guest.attester, End::Lease(lease)).await?;
     guest.report(&order, &report).await
+}
+
+/// The two keys that a trainer opens things with; wiped with the work.
+struct Keys {
+    data: Dek,
+    code: Dek,
+}
+
+/// All that happens while keys are held: train, seal, deposit, hand over.
+async fn fulfil(
+    guest: &Arc<Guest>,
+    order: &Verified<Order>,
+    submission: Hex<32>,
+    keys: Keys,
+    owner: &Grant,
+) -> Result<TrainResult, GuestError> {
+    let started = Instant::now();
+    let work = {
+        let (guest, order) = (Arc::clone(guest), order.clone());
+        tokio::task::spawn_blocking(move || attempt(&guest, &order, submission, &keys, started))
+    };
+    let attempt = work.await.map_err(|_| GuestError::Crypto("training thread"))??;
+    let digest = order.digest();
+    let artefact = match &attempt.artefact {
+        Some(bytes) => {
+            Some(publish(guest, owner, OutputKind::Artefact, KeyId::Artefact(digest), bytes).await?)
+        }
+        None => None,
+    };
+    let log = publish(guest, owner, OutputKind::Log, KeyId::Log(digest), &attempt.log).await?;
+    let buckets = u32::try_from(started.elapsed().as_secs() / BUCKET_S).unwrap_or(BUCKETS);
+    Ok(TrainResult {
+        order: digest,
+        submission,
+        status: attempt.status,
+        artefact,
+        log: Some(log),
+        duration_bucket: buckets.min(BUCKETS),
+    })
 }
 
 fn taken(grant: &mut Grant, key: &KeyId) -> Result<Dek, GuestError> {
@@ -136,17 +153,16 @@ fn attempt(
     guest: &Guest,
     order: &Verified<Order>,
     submission: Hex<32>,
-    data_dek: &Dek,
-    code_dek: &Dek,
+    keys: &Keys,
     started: Instant,
 ) -> Result<Attempt, GuestError> {
     let refused = |status| Attempt { status, artefact: None, log: Zeroizing::new(Vec::new()) };
     // Intake comes before the data is touched, so that what is wrong with a submission shows as an enum at once.
-    let Ok(recipe) = open_recipe(guest, submission, code_dek)? else {
+    let Ok(recipe) = open_recipe(guest, submission, &keys.code)? else {
         return Ok(refused(Status::IntakeRefused));
     };
     let base = open_base(guest)?;
-    let rows = open_rows(guest, &order.dataset_id, Split::Train, data_dek)?.rows;
+    let rows = open_rows(guest, &order.dataset_id, Split::Train, &keys.data)?.rows;
     let mut items = Vec::with_capacity(rows.len());
     for row in &rows {
         items.push(Item::from_row(row).map_err(|error| GuestError::Sealed(error.to_string()))?);
@@ -183,15 +199,16 @@ fn attempt(
         },
     );
     Ok(match outcome {
-        Ok(trained) => Attempt {
+        Ok(trained) => {
+            let files = AdapterFiles { config: trained.artefact.config, weights: trained.artefact.weights }
+                .to_bytes();
+            if files.len() as u64 > guest.charter.output.artefact_max_bytes {
+                return Ok(Attempt { status: Status::ResourceLimit, artefact: None, log });
+            }
             // Cut short by the deadline, or planned shorter because of it: the recipe had no time for all its steps.
-            status: if trained.steps < planned { Status::TimedOut } else { Status::Done },
-            artefact: Some(
-                AdapterFiles { config: trained.artefact.config, weights: trained.artefact.weights }
-                    .to_bytes(),
-            ),
-            log,
-        },
+            let status = if trained.steps < planned { Status::TimedOut } else { Status::Done };
+            Attempt { status, artefact: Some(files), log }
+        }
         Err(_) => Attempt { status: Status::Failed, artefact: None, log },
     })
 }

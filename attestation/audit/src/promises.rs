@@ -132,7 +132,7 @@ fn outcome(charter: &CharterFacts) -> Vec<Row> {
         (
             "The field is what the operator admitted and the entrants signed.".to_owned(),
             "signed roll rows and submissions against the record's entries",
-            &["ROL-1", "ROL-2"],
+            &["ROL-1", "ROL-2", "ROL-3"],
         ),
         (
             "Only the referee gives orders, on tasks that nobody could choose.".to_owned(),
@@ -153,7 +153,7 @@ fn outcome(charter: &CharterFacts) -> Vec<Row> {
             &["RUL-1", "RUL-2", "TRN-1", "TRN-2"],
         ),
         (
-            "The record is complete and nobody changed it afterwards.".to_owned(),
+            "The record is one unbroken log, and nobody changed it afterwards.".to_owned(),
             "the log's root under a checkpoint of the referee's attested key, a proof for each leaf, the signed record",
             &["LOG-1", "LOG-2", "LOG-3", "REC-1", "REC-2", "WIT-1"],
         ),
@@ -207,6 +207,11 @@ pub(crate) fn not_in_the_bundle(
             "LGR-2",
             "the operator's broker released submissions to their trainers only",
             "its receipts are not in the bundle; the operator has its ledger",
+        ),
+        (
+            "ROL-3",
+            "nobody whom the operator admitted was left out",
+            "the rows are signed one by one, not the roll as a whole; the operator can compare it",
         ),
         (
             "ITM-1",

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use askama::Template;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Extension, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::{Deserialize, Serialize};
 use tiltyard_attestation::Hex;
@@ -32,6 +32,8 @@ use crate::session::Guest;
 const REQUEST_MAX_BYTES: usize = 1024 * 1024;
 const CONNECTIONS_MAX: usize = 32;
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
+/// For the next request on a kept connection.
+const IDLE_WAIT: Duration = Duration::from_secs(60);
 const CONNECTION_LIFE: Duration = Duration::from_secs(600);
 const PAGE_DEFAULT: usize = 20;
 const PAGE_MAX: usize = 100;
@@ -45,7 +47,7 @@ pub(crate) struct View {
     pub(crate) leaves: Vec<Vec<u8>>,
     pub(crate) checkpoint: String,
     pub(crate) record: Option<Signed<Record>>,
-    pub(crate) bundle: Option<Arc<Vec<u8>>>,
+    pub(crate) bundle: Option<Bytes>,
 }
 
 /// One line of the page's table.
@@ -68,6 +70,8 @@ struct Shared {
     guest: Arc<Guest>,
     view: Arc<RwLock<View>>,
     anchors: Anchors,
+    /// Reports are slow and anyone may ask: one at a time.
+    reports: Semaphore,
 }
 
 /// One connection: the channel that evidence is bound to, and whether it was asked for.
@@ -84,7 +88,7 @@ impl Api {
         anchors: Anchors,
     ) -> Result<Self, GuestError> {
         let (key, certificate) = guest.attester.tls();
-        let shared = Arc::new(Shared { guest: Arc::clone(guest), view, anchors });
+        let shared = Arc::new(Shared { guest: Arc::clone(guest), view, anchors, reports: Semaphore::new(1) });
         let router = Router::new()
             .route("/", get(page))
             .route("/v1/charter", get(charter))
@@ -120,8 +124,10 @@ impl Api {
             let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_WAIT, handshake).await else { return };
             let connection = Connection { stream: stream.clone(), attested: Arc::default() };
             let service = TowerToHyperService::new(router.layer(Extension(connection)));
-            let serving =
-                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            let serving = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(IDLE_WAIT)
+                .serve_connection(TokioIo::new(stream), service);
             // A client that breaks off is its own affair.
             let _ = tokio::time::timeout(CONNECTION_LIFE, serving).await;
         });
@@ -150,6 +156,9 @@ async fn challenge(
             "bad_challenge",
             "expected {\"nonce\": \"<64 lower-case hex digits>\"}",
         );
+    };
+    let Ok(_turn) = shared.reports.acquire().await else {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "no_evidence", "try again");
     };
     let evidence = connection.stream.exporter(&nonce, Side::Server).and_then(|channel| {
         tokio::task::block_in_place(|| shared.guest.attester.evidence(nonce, Some(channel)))
@@ -202,7 +211,7 @@ async fn record(State(shared): State<Arc<Shared>>) -> Response {
 async fn bundle(State(shared): State<Arc<Shared>>) -> Response {
     match &shared.view.read().await.bundle {
         Some(bundle) => {
-            ([(header::CONTENT_TYPE, "application/x-tar")], Body::from(bundle.to_vec())).into_response()
+            ([(header::CONTENT_TYPE, "application/x-tar")], Body::from(bundle.clone())).into_response()
         }
         None => undecided(),
     }

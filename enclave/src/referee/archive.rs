@@ -10,6 +10,7 @@ use tiltyard_provisioning::channel::{Document, RollEntry};
 use tiltyard_provisioning::charter::OpenCharter;
 use tiltyard_provisioning::order::{Order, ScoreClaim, TrainResult, Work};
 use tiltyard_provisioning::record::{AttestedGuest, Record, members};
+use tiltyard_provisioning::release::KeyRelease;
 use tiltyard_provisioning::statement::{Signed, Statement};
 
 use super::log::TournamentLog;
@@ -25,6 +26,31 @@ pub(crate) struct Archive {
     documents: BTreeMap<String, Vec<u8>>,
     /// Not yet handed to the host, who keeps them for the next boot.
     fresh: Vec<Document>,
+}
+
+/// Orders of a log, and those of them whose outcome stands in it.
+#[derive(Default)]
+pub(crate) struct Logged {
+    pub(crate) orders: BTreeSet<Hex<32>>,
+    pub(crate) outcomes: BTreeSet<Hex<32>>,
+}
+
+impl Logged {
+    pub(crate) fn read(leaves: &[Vec<u8>]) -> Self {
+        let mut logged = Self::default();
+        for leaf in leaves {
+            let leaf: serde_json::Value = serde_json::from_slice(leaf).unwrap_or_default();
+            let Some(order) = leaf["body"]["order"].as_str().and_then(|order| order.parse().ok()) else {
+                continue;
+            };
+            match leaf["type"].as_str() {
+                Some("order") => logged.orders.insert(order),
+                Some("outcome") => logged.outcomes.insert(order),
+                _ => continue,
+            };
+        }
+        logged
+    }
 }
 
 impl Archive {
@@ -52,7 +78,7 @@ impl Archive {
         kept: Vec<Document>,
         charter: &OpenCharter,
         broker: &Hex<32>,
-        orders: &BTreeSet<Hex<32>>,
+        logged: &Logged,
     ) -> Vec<(Order, TrainResult)> {
         let mut leased = BTreeMap::new();
         let mut asked = BTreeMap::new();
@@ -60,17 +86,21 @@ impl Archive {
             let believed = match name.split_once('/').map_or("", |(folder, _)| folder) {
                 "guests" => read::<AttestedGuest>(bytes).and_then(|guest| {
                     let lease = guest.lease.verify(broker).ok()?;
-                    let own = lease.charter == charter.p() && *name == members::guest(&lease.lease);
+                    let release: KeyRelease = read(&guest.receipt.leaf)?;
+                    let own = lease.charter == charter.p()
+                        && *name == members::guest(&lease.lease)
+                        && release.evidence_sha256 == guest.evidence.digest();
                     own.then(|| leased.insert(lease.order, lease.keys.signing))
                 }),
                 "orders" => read::<Signed<Order>>(bytes).and_then(|signed| {
                     let digest = signed.digest();
                     let order = signed.verify(&signed.key).ok()?.into_value();
-                    let own = orders.contains(&digest) && *name == members::order(&digest);
+                    let own = logged.orders.contains(&digest) && *name == members::order(&digest);
                     own.then(|| asked.insert(digest, order)).map(|_| None)
                 }),
                 "roll" => read::<RollEntry>(bytes).and_then(|entry| {
                     let row = entry.row.verify(&charter.tournament.roll_key).ok()?;
+                    entry.submission.verify(&entry.submission.key).ok()?;
                     (*name == members::roll(row.seq)).then_some(None)
                 }),
                 _ => None,
@@ -85,7 +115,10 @@ impl Archive {
             else {
                 continue;
             };
-            let Some(key) = leased.get(&Some(*digest)) else { continue };
+            // A result whose outcome the log lacks was cut off with it: its order is abandoned.
+            let Some(key) = leased.get(&Some(*digest)).filter(|_| logged.outcomes.contains(digest)) else {
+                continue;
+            };
             match order.work {
                 Work::Train { .. } => {
                     let Some(result) = by_key::<TrainResult>(&bytes, key) else { continue };

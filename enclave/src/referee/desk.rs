@@ -30,7 +30,7 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::api::{StandingRow, View};
-use super::archive::{Archive, rulebook};
+use super::archive::{Archive, Logged, rulebook};
 use super::log::TournamentLog;
 use super::reports::{self, Checked, Report};
 use super::{BrokerClock, Happening};
@@ -81,7 +81,8 @@ impl Desk {
             Some(mut stored) => {
                 documents = std::mem::take(&mut stored.documents);
                 let key = last_boot_key(&stored.leaves)?;
-                Some(TournamentLog::restore(&guest.charter.tenant, &terms.id, stored, key)?)
+                let own = guest.attester.signing();
+                Some(TournamentLog::restore(&guest.charter.tenant, &terms.id, stored, key, own)?)
             }
             None => None,
         };
@@ -139,6 +140,10 @@ impl Desk {
         desk.granted(grant, shown)?;
         desk.recall(documents);
         desk.introduce().await?;
+        if resumed && !desk.closed && desk.conductor.entries().next().is_some() {
+            // The roll is in the log already; another one would be another draw.
+            desk.close().await?;
+        }
         if desk.closed {
             desk.abandon_outstanding().await?;
             desk.go_on().await?;
@@ -194,16 +199,9 @@ impl Desk {
 
     /// Documents of the boots before, and the artefacts that they name.
     fn recall(&mut self, documents: Vec<Document>) {
-        let orders = self
-            .log
-            .leaves()
-            .iter()
-            .filter_map(|leaf| serde_json::from_slice::<serde_json::Value>(leaf).ok())
-            .filter(|leaf| leaf["type"] == "order")
-            .filter_map(|leaf| leaf["body"]["order"].as_str()?.parse().ok())
-            .collect();
+        let logged = Logged::read(self.log.leaves());
         let charter = &self.guest.charter;
-        for (order, result) in self.archive.restore(documents, charter, &self.broker_key, &orders) {
+        for (order, result) in self.archive.restore(documents, charter, &self.broker_key, &logged) {
             self.remember(order.task, &result);
         }
     }
@@ -258,18 +256,35 @@ impl Desk {
         if self.closed {
             return Ok(refused("FieldClosed"));
         }
+        let mut admitted: Vec<(Entry, RollEntry)> = Vec::new();
         for entry in entries.entries {
+            // A row without both signatures is nobody's: the host made it up.
             if let Ok(body) = self.admit(&entry) {
-                self.archive.add(members::roll(body.seq), &entry)?;
-                // A refusal by the rules is a leaf of its own, with its reason.
-                let _recorded = self.conductor.enter(self.now(), body);
+                admitted.push((body, entry));
             }
         }
-        self.conductor.close(self.now(), &DrawSeed::new(*self.seed)).map_err(rules)?;
-        self.closed = true;
+        // One order for one roll, whatever the host shuffles: the draw depends on it.
+        admitted.sort_by_key(|(body, _)| (body.seq, body.submission));
+        for (body, entry) in admitted {
+            let name = members::roll(body.seq);
+            // A refusal by the rules is a leaf of its own, with its reason.
+            let taken = self.conductor.enter(self.now(), body).is_ok();
+            if taken || !self.archive.holds(&name) {
+                self.archive.add(name, &entry)?;
+            }
+        }
+        // The broker has seen the entries before the draw that depends on them is made: a restart can't take others.
         self.flush().await?;
+        self.renew().await?;
+        self.close().await?;
         self.go_on().await?;
         Ok(Ack::Done)
+    }
+
+    async fn close(&mut self) -> Result<(), GuestError> {
+        self.conductor.close(self.now(), &DrawSeed::new(*self.seed)).map_err(rules)?;
+        self.closed = true;
+        self.flush().await
     }
 
     /// A roll entry whose signatures hold: the operator's over the row, the entrant's over the submission.
@@ -386,8 +401,9 @@ impl Desk {
     async fn abandon(&mut self, order: Hex<32>, pending: Pending) -> Result<(), GuestError> {
         for broker in [&self.owner, &self.operator] {
             match broker.end(&self.guest.attester, End::Order(order)).await {
-                // A guest that never came so far has no lease there.
-                Ok(()) | Err(GuestError::Refused { .. }) => {}
+                Ok(()) => {}
+                // It ended before it was lost.
+                Err(GuestError::Refused { code, .. }) if code == "LeaseLapsed" => {}
                 Err(error) => return Err(error),
             }
         }
@@ -467,10 +483,12 @@ impl Desk {
             .filter(|work| !asked.contains(&work))
             .collect();
         if open.untrained.is_empty() && asked.is_empty() {
-            let artefacts = open.trained.iter().filter_map(|(submission, _)| {
-                self.artefacts.get(&(id.clone(), Hex(*submission.bytes()))).cloned()
-            });
-            works.push(Work::Evaluate { artefacts: artefacts.collect() });
+            let artefacts = self.artefacts_of(id);
+            let known = artefacts.iter().map(|artefact| artefact.submission.bytes());
+            if !known.eq(open.trained.iter().map(|(submission, _)| submission.bytes())) {
+                return Err(GuestError::Log("the host withheld results that the log holds".to_owned()));
+            }
+            works.push(Work::Evaluate { artefacts });
         }
         for work in works {
             self.send_order(&open.task, work).await?;
@@ -541,7 +559,7 @@ impl Desk {
         };
         let record = Signed::sign(&record, self.guest.attester.signing());
         let bundle = self.archive.bundle(&self.guest, &self.log, &record)?;
-        self.view.write().await.bundle = Some(Arc::new(bundle));
+        self.view.write().await.bundle = Some(bundle.into());
         self.record = Some(record);
         Ok(())
     }

@@ -41,6 +41,7 @@ impl TournamentLog {
         tournament: &str,
         stored: StoredLog,
         key: Hex<32>,
+        own: &Ed25519KeyPair,
     ) -> Result<Self, GuestError> {
         let mut log = Self::new(tenant, tournament);
         let key = NoteKey { name: log.origin.clone(), public: key };
@@ -57,7 +58,8 @@ impl TournamentLog {
         if log.tree.root() != checkpoint.root {
             return Err(GuestError::Log("the leaves don't give the checkpoint's root".to_owned()));
         }
-        log.checkpoint = stored.checkpoint;
+        // Signed anew by this boot: the broker may never have heard of the key that signed it last.
+        log.checkpoint = log.sign(own);
         Ok(log)
     }
 

@@ -98,12 +98,12 @@ fn follows(claim: &ScoreClaim, evaluated: &Evaluated) -> Result<(), Unbelievable
     let same = |score: Option<i32>, root: Hex<32>, losses: &tiltyard_provisioning::order::ItemLosses| {
         losses_root(&losses.items) == root && losses.root == root && losses::score(losses) == score
     };
-    if !same(claim.base.score, claim.base.root, &evaluated.base)
-        || evaluated.artefacts.len() != claim.scores.len()
+    if !same(claim.base.score, claim.base.root, &evaluated.vectors.base)
+        || evaluated.vectors.artefacts.len() != claim.scores.len()
     {
         return differs;
     }
-    for (score, losses) in claim.scores.iter().zip(&evaluated.artefacts) {
+    for (score, losses) in claim.scores.iter().zip(&evaluated.vectors.artefacts) {
         let fits = match (losses, score.root) {
             (Some(losses), Some(root)) => same(score.score, root, losses),
             (None, None) => score.score.is_none(),
@@ -119,6 +119,7 @@ fn follows(claim: &ScoreClaim, evaluated: &Evaluated) -> Result<(), Unbelievable
 /// Salts differ by submission, so that roots don't show equal losses: the values do.
 fn copies(claim: &ScoreClaim, evaluated: &Evaluated) -> Vec<Option<Hex<32>>> {
     let values: Vec<Option<Vec<_>>> = evaluated
+        .vectors
         .artefacts
         .iter()
         .map(|losses| {

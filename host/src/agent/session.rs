@@ -131,10 +131,16 @@ async fn watch(
     loop {
         tokio::select! {
             Some(state) = states.recv() => {
-                if exit.is_none() {
-                    (deadline, late) = session.on_state(&state, wall, deadline, late);
+                // Each state comes on a stream of its own, so an earlier one can arrive after a later one.
+                let overtaken = last.as_ref().is_some_and(|last| step(last) > step(&state));
+                if overtaken {
+                    session.tell(&state);
+                } else {
+                    if exit.is_none() {
+                        (deadline, late) = session.on_state(&state, wall, deadline, late);
+                    }
+                    last = Some(state);
                 }
-                last = Some(state);
             }
             next = incoming.next(), if open => match next {
                 Some((service, stream)) => { tasks.spawn(serve(Arc::clone(session), service, stream)); }
@@ -163,9 +169,22 @@ async fn watch(
     }
     while let Ok(state) = states.try_recv() {
         session.tell(&state);
-        last = Some(state);
+        if last.as_ref().is_none_or(|last| step(last) <= step(&state)) {
+            last = Some(state);
+        }
     }
     code(session, exit, last, late)
+}
+
+/// How far along a state is.
+fn step(state: &GuestState) -> u8 {
+    match state {
+        GuestState::Ready => 0,
+        GuestState::Leased => 1,
+        GuestState::Running => 2,
+        GuestState::Decided => 3,
+        GuestState::Finished | GuestState::Failed { .. } => 4,
+    }
 }
 
 /// The stable code of a guest's end.
@@ -204,7 +223,7 @@ impl Session {
         let now = Instant::now();
         match state {
             GuestState::Ready => (now + self.agent.deadlines.leased, "E_LEASE_TIMEOUT"),
-            GuestState::Leased => (now + wall, "E_WALL"),
+            GuestState::Leased | GuestState::Running if late != "E_WALL" => (now + wall, "E_WALL"),
             GuestState::Decided => {
                 if self.role == Role::Referee {
                     let _ = self.agent.decided.send(true);
@@ -212,7 +231,7 @@ impl Session {
                 (deadline, late)
             }
             GuestState::Finished | GuestState::Failed { .. } => (now + DRAIN, "E_GUEST_HUNG"),
-            GuestState::Running => (deadline, late),
+            GuestState::Leased | GuestState::Running => (deadline, late),
         }
     }
 

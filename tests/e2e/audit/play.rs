@@ -377,6 +377,12 @@ impl Play {
             items: 32,
             base: ClaimedBase { score: Some(32_500), root: Hex([0xb0; 32]) },
             scores,
+            losses: ObjectRef {
+                name: Hex([0x10; 16]),
+                header: Hex([0x11; 56]),
+                sha256: Hex([0x12; 32]),
+                len_bytes: 72,
+            },
         };
         self.members.put(&members::result(&order), &self.signed_result(&claim, label));
         let mut outcome = outcome(&task.task.id, &claim);

@@ -17,6 +17,9 @@ use crate::store::deks::{self, Wrapped};
 use crate::store::leases::{self, LeaseRow};
 use crate::store::{self, ledger};
 
+/// Stands in the receipt of an order that was given up before a lease.
+const NO_LEASE: Hex<16> = Hex([0; 16]);
+
 impl Core {
     /// Takes a key that a guest made. The same request, or the same key sealed again, changes nothing.
     pub fn deposit(&self, signed: &Signed<Deposit>, now: u64) -> Result<Signed<ActReceipt>, Denial> {
@@ -66,9 +69,17 @@ impl Core {
                     lease
                 }
                 End::Order(order) => {
-                    let lease = leases::of_order(connection, &order)?.ok_or_else(|| {
-                        Denial::new(Code::MessageSig, format!("no lease was granted here for order {order}"))
-                    })?;
+                    let p = self.charter.p();
+                    let Some(lease) = leases::of_order(connection, &order)? else {
+                        // Nobody was leased for it yet: from now on nobody will be.
+                        if !leases::is_live_referee(connection, &p, &signed.key, now)? {
+                            let detail = format!("no lease was granted here for order {order}");
+                            return Err(Denial::new(Code::MessageSig, detail));
+                        }
+                        signed.verify(&signed.key).map_err(bad_signature)?;
+                        leases::give_up(connection, &order)?;
+                        return Ok(self.receipt(NO_LEASE, signed.digest(), now));
+                    };
                     let lease = known(connection, &lease)?;
                     let referee = if lease.referee == Some(signed.key)
                         || leases::is_live_referee(connection, &lease.charter, &signed.key, now)?

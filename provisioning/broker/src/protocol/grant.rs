@@ -178,7 +178,16 @@ impl Core {
         {
             return Err(Denial::new(Code::OrderSpent, format!("order {order} was served to lease {other}")));
         }
-        Ok(leases::claim(connection, &row)?)
+        if let Some(order) = attested.order
+            && leases::is_given_up(connection, &order)?
+        {
+            return Err(Denial::new(Code::OrderSpent, format!("order {order} was given up by its referee")));
+        }
+        leases::claim(connection, &row)?;
+        if attested.role == Role::Referee {
+            leases::supersede_referees(connection, &row.charter, &row.lease, now)?;
+        }
+        Ok(())
     }
 
     /// Role and stage for every key that was asked for, before any of them is opened.

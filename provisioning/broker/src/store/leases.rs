@@ -74,6 +74,35 @@ pub(crate) fn is_live_referee(
     Ok(query.exists(params![charter.0, signing.0, int(now)])?)
 }
 
+/// Ends every other live referee lease of a charter: a tournament has one referee at a time.
+pub(crate) fn supersede_referees(
+    connection: &Connection,
+    charter: &Hex<32>,
+    lease: &Hex<16>,
+    now: u64,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "UPDATE leases SET not_after = ?3 - 1
+             WHERE role = 'referee' AND charter = ?1 AND lease <> ?2 AND not_after >= ?3",
+        )?
+        .execute(params![charter.0, lease.0, int(now)])?;
+    Ok(())
+}
+
+/// Remembers an order that is given up, so that no guest is leased for it any more.
+pub(crate) fn give_up(connection: &Connection, order: &Hex<32>) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("INSERT OR IGNORE INTO ended_orders(order_digest) VALUES (?1)")?
+        .execute([order.0])?;
+    Ok(())
+}
+
+/// Whether an order was given up.
+pub(crate) fn is_given_up(connection: &Connection, order: &Hex<32>) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached("SELECT 1 FROM ended_orders WHERE order_digest = ?1")?.exists([order.0])?)
+}
+
 /// Claims a lease id.
 pub(crate) fn claim(connection: &Connection, row: &LeaseRow) -> Result<(), StoreError> {
     connection

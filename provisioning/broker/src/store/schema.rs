@@ -36,6 +36,9 @@ CREATE TABLE leases(
   end_answer TEXT) STRICT;
 CREATE INDEX leases_of_task ON leases(charter, task);
 
+-- Orders that their referee gave up before any guest was leased for them: none will be.
+CREATE TABLE ended_orders(order_digest BLOB PRIMARY KEY) STRICT;
+
 CREATE TABLE deposits(key_id TEXT PRIMARY KEY, request BLOB NOT NULL, answer TEXT NOT NULL) STRICT;
 
 -- What each charter's referee last showed of its log.
