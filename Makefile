@@ -1,5 +1,5 @@
 # The two commands of the README, and the bench. Each prints where the time went.
-.PHONY: setup build demo test bench check deny clean-demo
+.PHONY: setup build demo test bench check deny
 
 setup:
 	@tests/inputs/timed setup python3 tests/inputs/fetch.py
@@ -23,7 +23,7 @@ bench: build
 check:
 	@tests/inputs/timed format cargo fmt --all --check
 	@tests/inputs/timed clippy cargo clippy --locked --workspace --all-targets -- -D warnings
-	@tests/inputs/timed layering cargo test --locked -q -p tiltyard-tests --test layering
+	@tests/inputs/timed layering cargo test --locked -q -p tiltyard-tests --test layering --test documents
 
 deny:
 	@tests/inputs/timed cargo-deny-install sh -c 'cargo deny --version 2>/dev/null | grep -q "0.20.2" || cargo install --locked --quiet --debug cargo-deny --version 0.20.2'

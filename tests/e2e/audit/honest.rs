@@ -32,7 +32,8 @@ fn an_honest_bundle_holds_and_says_not_a_vendor_root() {
 fn what_a_bundle_cannot_show_is_said() {
     let audit = honest().audit();
     let open = not_shown(&audit);
-    let expected = ["CHT-2", "CHT-3", "EVD-4", "HW-1", "ITM-1", "LGR-1", "LGR-2", "NON-1", "RES-2", "WIT-1"];
+    let expected =
+        ["CHT-2", "CHT-3", "EVD-4", "HW-1", "ITM-1", "LGR-1", "LGR-2", "NON-1", "RES-2", "ROL-3", "WIT-1"];
     assert_eq!(open, expected);
     let pins = Pins {
         owner_key: Some(public(&owner())),

@@ -119,7 +119,7 @@ fn only_the_lease_s_own_key_or_a_referee_ends_it() {
         lease(2, &referee.signing),
         lease(7, &trainer.signing),
         order(trained, &trainer.signing),
-        order(Hex([9; 32]), &referee.signing),
+        order(Hex([9; 32]), &trainer.signing),
     ] {
         assert_eq!(code(yard.core.end(&stranger, NOW)), Some(Code::MessageSig));
     }
@@ -128,6 +128,26 @@ fn only_the_lease_s_own_key_or_a_referee_ends_it() {
     assert_eq!(code(yard.core.end(&lease(2, &trainer.signing), NOW + 5)), Some(Code::LeaseLapsed));
     let late = sealed(&yard, &trainer, &KeyId::Artefact(trained), &[1; 32]);
     assert_eq!(code(yard.core.deposit(&late, NOW)), Some(Code::LeaseLapsed));
+}
+
+#[test]
+fn an_order_that_its_referee_gave_up_is_served_to_nobody() {
+    let yard = Yard::new();
+    let referee = yard.referee(1);
+    let (late, order) = yard.trainer(&referee, 2, "t1");
+    let end = Signed::sign(&End::Order(order.digest()), &referee.signing);
+    assert!(yard.core.end(&end, NOW).is_ok());
+    assert_eq!(code(yard.grant(&late, &asks(&[], Some(&order)))), Some(Code::OrderSpent));
+}
+
+#[test]
+fn a_tournament_has_one_referee_at_a_time() {
+    let yard = Yard::new();
+    let first = yard.referee(1);
+    let (trainer, order) = yard.trainer(&first, 2, "t1");
+    yard.referee(8);
+    assert_eq!(code(yard.grant(&trainer, &asks(&[], Some(&order)))), Some(Code::OrderRefused));
+    assert_eq!(code(yard.grant(&first, &asks(&[], None))), Some(Code::LeaseLapsed));
 }
 
 #[test]
