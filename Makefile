@@ -23,7 +23,7 @@ bench: build
 check:
 	@tests/inputs/timed format cargo fmt --all --check
 	@tests/inputs/timed clippy cargo clippy --locked --workspace --all-targets -- -D warnings
-	@tests/inputs/timed layering cargo test --locked -q -p tiltyard-tests --test layering --test documents
+	@tests/inputs/timed layering cargo test --locked -q --workspace --test layering --test documents
 
 deny:
 	@tests/inputs/timed cargo-deny-install sh -c 'cargo deny --version 2>/dev/null | grep -q "0.20.2" || cargo install --locked --quiet --debug cargo-deny --version 0.20.2'
