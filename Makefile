@@ -16,7 +16,7 @@ test: build
 	@tests/inputs/timed --report
 
 bench: build
-	@tests/inputs/timed bench cargo run --locked -q -p tiltyard-tests --bin tiltyard-bench
+	@tests/inputs/timed bench target/debug/tiltyard-bench
 	@tests/inputs/timed --report
 
 # The cheap gates of CI.
