@@ -223,6 +223,7 @@ fn fingerprint(
         metric_version: 1,
         base_sha256: guest.charter.base.sha256,
         tokenizer_sha256: Hex(base.tokenizer_sha256()),
+        // The manifest's digest: it names every sealed object of the split.
         test_objects: named_dataset(&guest.charter, &order.dataset_id, Split::Test)?.manifest_sha256,
         item_ids: ids,
         sequence_len: SEQUENCE_LEN,

@@ -31,7 +31,7 @@ const DOCUMENT_MAX_BYTES: u64 = 1024 * 1024;
 const OBJECT_MAX_BYTES: u64 = 1024 * 1024 * 1024;
 /// Part of the budget kept back for saving, sealing and handing over.
 const RESERVE_MS: u64 = 1500;
-/// A duration leaves only in buckets of a quarter of an hour.
+/// The record tells a duration in buckets of a quarter of an hour; the host sees when a guest ends anyway.
 const BUCKET_S: u64 = 900;
 /// The last bucket: six bits leave.
 const BUCKETS: u32 = 63;
