@@ -89,8 +89,8 @@ impl Desk {
         self.conductor.evaluated(self.now(), outcome).map(drop).map_err(rules)
     }
 
-    /// The host says that a guest is gone. Its order is ended at the brokers, so that it is given no key from now on, and counts
-    /// as an attempt that failed for no fault of the entrant.
+    /// The host says that a guest is gone. Its order is ended at the brokers, so that it is given no key from
+    /// now on, and counts as an attempt that came to nothing.
     pub(super) async fn lost(&mut self, order: Hex<32>) -> Result<Ack, GuestError> {
         let Some(pending) = self.pending.remove(&order) else { return Ok(refused("OrderSpent")) };
         self.abandon(order, pending).await?;
