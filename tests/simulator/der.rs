@@ -1,4 +1,4 @@
-//! The few DER forms that AMD's certificates are made of (ITU-T X.690).
+//! The few DER forms that vendors' certificates are made of (ITU-T X.690).
 
 /// Universal tags used here.
 pub(crate) const BOOLEAN: u8 = 0x01;

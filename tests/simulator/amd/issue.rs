@@ -1,145 +1,19 @@
-//! Certificates and revocation list in AMD's own layout (VCEK and KDS specification 57230).
+//! The certificates and the revocation list as DER, in AMD's own layout (VCEK and KDS specification 57230).
 
 use p384::ecdsa::VerifyingKey;
 use tiltyard_attestation::policy::{Product, Tcb};
 
+use super::certificates::{AuthorityFields, Constraints, EndorsementFields, RevocationFields, Validity};
+use super::keys::{Authority, AuthorityKeys, KeyError};
 use crate::der;
-use crate::keys::{Authority, AuthorityKeys, KeyError};
-
-/// 2024-01-01: start of every certificate, in Unix seconds.
-pub const NOT_BEFORE_S: u64 = 1_704_067_200;
-/// 2049-01-01: end of every certificate, in Unix seconds.
-pub const NOT_AFTER_S: u64 = 2_493_072_000;
-
-/// What the certificates and the list say. Genuine by default; a test changes one member and signs again.
-#[derive(Debug, Clone)]
-pub struct CertificateFields {
-    pub ark: AuthorityFields,
-    pub ask: AuthorityFields,
-    pub vcek: ChipFields,
-    pub crl: RevocationFields,
-}
-
-/// One RSA authority's certificate.
-#[derive(Debug, Clone)]
-pub struct AuthorityFields {
-    pub serial: u64,
-    pub subject: String,
-    pub issuer: String,
-    pub validity: Validity,
-    pub constraints: Constraints,
-    pub signer: Authority,
-}
-
-/// The chip's certificate.
-#[derive(Debug, Clone)]
-pub struct ChipFields {
-    /// Zero in every genuine VCEK.
-    pub serial: u64,
-    pub subject: String,
-    pub issuer: String,
-    pub validity: Validity,
-    pub signer: Authority,
-    /// 3704.1.2, as in `Milan-B0`.
-    pub product_name: String,
-    /// 3704.1.3.x.
-    pub spl: Tcb,
-    /// 3704.1.4: 64 bytes, 8 on Turin.
-    pub hwid: Vec<u8>,
-}
-
-/// The product's revocation list.
-#[derive(Debug, Clone)]
-pub struct RevocationFields {
-    pub issuer: String,
-    pub signer: Authority,
-    pub this_update: u64,
-    pub next_update: u64,
-    /// Serial numbers.
-    pub revoked: Vec<u64>,
-}
-
-/// First and last second, in Unix seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Validity {
-    pub not_before: u64,
-    pub not_after: u64,
-}
-
-/// basicConstraints of an authority.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Constraints {
-    Ca { path_len: Option<u8> },
-    NotCa,
-    Absent,
-}
-
-const VALIDITY: Validity = Validity { not_before: NOT_BEFORE_S, not_after: NOT_AFTER_S };
-
-impl CertificateFields {
-    /// Genuine values for one product's chip.
-    pub fn genuine(product: Product, spl: Tcb, hwid: &[u8]) -> Self {
-        let line = product_line(product);
-        let (ark, ask) = (format!("ARK-{line}"), format!("SEV-{line}"));
-        Self {
-            ark: AuthorityFields {
-                serial: 0x3_0000,
-                subject: ark.clone(),
-                issuer: ark.clone(),
-                validity: VALIDITY,
-                constraints: Constraints::Ca { path_len: None },
-                signer: Authority::Ark,
-            },
-            ask: AuthorityFields {
-                serial: 0x3_0001,
-                subject: ask.clone(),
-                issuer: ark.clone(),
-                validity: VALIDITY,
-                constraints: Constraints::Ca { path_len: Some(0) },
-                signer: Authority::Ark,
-            },
-            vcek: ChipFields {
-                serial: 0,
-                subject: "SEV-VCEK".to_owned(),
-                issuer: ask,
-                validity: VALIDITY,
-                signer: Authority::Ask,
-                product_name: match product {
-                    Product::Milan => "Milan-B0",
-                    Product::Genoa => "Genoa-B1",
-                    Product::Turin => "Turin",
-                }
-                .to_owned(),
-                spl,
-                hwid: hwid.to_vec(),
-            },
-            crl: RevocationFields {
-                issuer: ark,
-                signer: Authority::Ark,
-                this_update: NOT_BEFORE_S,
-                next_update: NOT_AFTER_S,
-                revoked: Vec::new(),
-            },
-        }
-    }
-}
-
-/// Name of a product line, as certificates spell it.
-pub(crate) fn product_line(product: Product) -> &'static str {
-    match product {
-        Product::Milan => "Milan",
-        Product::Genoa => "Genoa",
-        Product::Turin => "Turin",
-    }
-}
 
 /// An authority's certificate, DER.
-pub(crate) fn authority(
+pub(super) fn authority(
     keys: &AuthorityKeys,
     owner: Authority,
     fields: &AuthorityFields,
 ) -> Result<Vec<u8>, KeyError> {
-    let (modulus, exponent) = keys.public(owner);
+    let (modulus, exponent) = keys.public(owner)?;
     let rsa_key = der::sequence(&[&der::unsigned(&modulus), &der::unsigned(&exponent)]);
     let spki = der::sequence(&[
         &der::sequence(&[&der::oid(RSA_ENCRYPTION), &der::tlv(der::NULL, &[])]),
@@ -148,7 +22,7 @@ pub(crate) fn authority(
     // keyCertSign; the ARK also signs the revocation list.
     let usage: &[u8] = match owner {
         Authority::Ark => &[der::BIT_STRING, 2, 1, 0x06],
-        Authority::Ask => &[der::BIT_STRING, 2, 2, 0x04],
+        Authority::Ask | Authority::Asvk => &[der::BIT_STRING, 2, 2, 0x04],
     };
     let mut extensions = extension(KEY_USAGE, Criticality::Critical, usage);
     let constraints = match fields.constraints {
@@ -166,50 +40,58 @@ pub(crate) fn authority(
     certificate(keys, fields.signer, fields.serial, names, fields.validity, &spki, &extensions)
 }
 
-/// The chip's certificate, DER.
-pub(crate) fn chip(
+/// The certificate of an endorsement key, DER.
+pub(super) fn endorsement(
     keys: &AuthorityKeys,
     product: Product,
     key: &VerifyingKey,
-    fields: &ChipFields,
+    fields: &EndorsementFields,
 ) -> Result<Vec<u8>, KeyError> {
     let spki = der::sequence(&[
         &der::sequence(&[&der::oid(EC_PUBLIC_KEY), &der::oid(SECP384R1)]),
         &der::bit_string(&key.to_sec1_bytes()),
     ]);
-    let Tcb { fmc, bootloader, tee, snp, microcode } = fields.spl;
-    let plain = |oid: &[u32], value: &[u8]| extension(oid, Criticality::Not, value);
-    let spl =
-        |arc: u32, value: u8| plain(&[1, 3, 6, 1, 4, 1, 3704, 1, 3, arc], &der::integer(u64::from(value)));
-    let (structure, first) = match product {
-        Product::Turin => (1, spl(9, fmc)),
-        Product::Milan | Product::Genoa => (0, Vec::new()),
-    };
+    let plain = |arcs: &[u32], value: &[u8]| extension(&amd(arcs), Criticality::Not, value);
+    let text = |arcs: &[u32], text: &str| plain(arcs, &der::tlv(der::IA5_STRING, text.as_bytes()));
+    let structure = u64::from(product == Product::Turin);
+    // The HWID stands bare in the extension's OCTET STRING, as in genuine certificates.
+    let hwid = if fields.hwid.is_empty() { Vec::new() } else { plain(&[4], &fields.hwid) };
+    let csp = if fields.csp_id.is_empty() { Vec::new() } else { text(&[5], &fields.csp_id) };
     let extensions = [
-        plain(&[1, 3, 6, 1, 4, 1, 3704, 1, 1], &der::integer(structure)),
-        plain(&[1, 3, 6, 1, 4, 1, 3704, 1, 2], &der::tlv(der::IA5_STRING, fields.product_name.as_bytes())),
-        first,
-        spl(1, bootloader),
-        spl(2, tee),
-        spl(3, snp),
-        match product {
-            Product::Turin => Vec::new(),
-            Product::Milan | Product::Genoa => spl(4, 0),
-        },
-        spl(5, 0),
-        spl(6, 0),
-        spl(7, 0),
-        spl(8, microcode),
-        // The HWID stands bare in the extension's OCTET STRING, as in genuine certificates.
-        plain(&[1, 3, 6, 1, 4, 1, 3704, 1, 4], &fields.hwid),
+        plain(&[1], &der::integer(structure)),
+        text(&[2], &fields.product_name),
+        security_levels(product, fields)
+            .into_iter()
+            .flat_map(|(arc, value)| plain(&[3, arc], &value))
+            .collect(),
+        hwid,
+        csp,
     ]
     .concat();
     let names = Names { issuer: &fields.issuer, subject: &fields.subject };
     certificate(keys, fields.signer, fields.serial, names, fields.validity, &spki, &extensions)
 }
 
+/// Last arcs and values of 3704.1.3, in the order of genuine certificates; 4 to 7 are spare and zero.
+fn security_levels(product: Product, fields: &EndorsementFields) -> Vec<(u32, Vec<u8>)> {
+    let Tcb { fmc, bootloader, tee, snp, microcode } = fields.spl;
+    let (boot, spare) = ([(1, bootloader), (2, tee)], [(5, 0), (6, 0), (7, 0)]);
+    let levels = match (product, fields.csp_id.is_empty()) {
+        (Product::Turin, _) => [&[(9, fmc)], &boot[..], &[(3, snp)], &spare, &[(8, microcode)]].concat(),
+        (_, true) => [&boot[..], &[(3, snp), (4, 0)], &spare, &[(8, microcode)]].concat(),
+        // A VLEK certificate has the firmware's version behind the spare ones.
+        (_, false) => [&boot[..], &[(4, 0)], &spare, &[(3, snp), (8, microcode)]].concat(),
+    };
+    levels.into_iter().map(|(arc, level)| (arc, der::integer(u64::from(level)))).collect()
+}
+
+/// 1.3.6.1.4.1.3704.1 and more arcs.
+fn amd(arcs: &[u32]) -> Vec<u32> {
+    [&[1, 3, 6, 1, 4, 1, 3704, 1], arcs].concat()
+}
+
 /// The revocation list, DER (RFC 5280, 5).
-pub(crate) fn revocation_list(keys: &AuthorityKeys, fields: &RevocationFields) -> Result<Vec<u8>, KeyError> {
+pub(super) fn revocation_list(keys: &AuthorityKeys, fields: &RevocationFields) -> Result<Vec<u8>, KeyError> {
     let revoked: Vec<u8> = (fields.revoked.iter())
         .flat_map(|serial| {
             let reason = extension(&[2, 5, 29, 21], Criticality::Not, &der::tlv(der::ENUMERATED, &[1]));
