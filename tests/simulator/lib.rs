@@ -5,14 +5,17 @@
 //! [`tiltyard_attestation::result::Anchors::NotVendor`]. Nothing outside this package may link it.
 //!
 //! - [`amd`]: SEV-SNP reports V2 to V5 of Milan, Genoa and Turin, under VCEK or VLEK.
+//! - [`intel`]: TDX quotes v4 and v5 with their whole collateral and event logs.
 //! - [`mint`]: a whole [`tiltyard_attestation::evidence::Evidence`] value for tests.
 //! - [`tsm`] and [`control`]: the directory in the shape of configfs-tsm that a guest asks, and the launcher's socket.
 
 pub mod amd;
 pub mod control;
 mod der;
+pub mod intel;
 pub mod mint;
 pub mod tsm;
+pub mod x509;
 
 pub use amd::platform::{PlatformError, SimulatedPlatform};
 pub use amd::report::ReportFields;

@@ -3,6 +3,7 @@
 use tiltyard_attestation::policy::{Product, Tcb};
 
 use super::keys::Authority;
+pub use crate::x509::{Constraints, Validity};
 
 /// 2024-01-01: start of every certificate, in Unix seconds.
 pub const NOT_BEFORE_S: u64 = 1_704_067_200;
@@ -62,21 +63,6 @@ pub struct RevocationFields {
     pub next_update: u64,
     /// Serial numbers.
     pub revoked: Vec<u64>,
-}
-
-/// First and last second, in Unix seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Validity {
-    pub not_before: u64,
-    pub not_after: u64,
-}
-
-/// basicConstraints of an authority.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Constraints {
-    Ca { path_len: Option<u8> },
-    NotCa,
-    Absent,
 }
 
 const VALIDITY: Validity = Validity { not_before: NOT_BEFORE_S, not_after: NOT_AFTER_S };

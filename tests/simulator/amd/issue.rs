@@ -3,9 +3,10 @@
 use p384::ecdsa::VerifyingKey;
 use tiltyard_attestation::policy::{Product, Tcb};
 
-use super::certificates::{AuthorityFields, Constraints, EndorsementFields, RevocationFields, Validity};
+use super::certificates::{AuthorityFields, EndorsementFields, RevocationFields};
 use super::keys::{Authority, AuthorityKeys, KeyError};
 use crate::der;
+use crate::x509::{self, Criticality, EC_PUBLIC_KEY, Validity, extension};
 
 /// An authority's certificate, DER.
 pub(super) fn authority(
@@ -20,22 +21,11 @@ pub(super) fn authority(
         &der::bit_string(&rsa_key),
     ]);
     // keyCertSign; the ARK also signs the revocation list.
-    let usage: &[u8] = match owner {
-        Authority::Ark => &[der::BIT_STRING, 2, 1, 0x06],
-        Authority::Ask | Authority::Asvk => &[der::BIT_STRING, 2, 2, 0x04],
+    let usage = match owner {
+        Authority::Ark => x509::key_usage(1, 0x06),
+        Authority::Ask | Authority::Asvk => x509::key_usage(2, 0x04),
     };
-    let mut extensions = extension(KEY_USAGE, Criticality::Critical, usage);
-    let constraints = match fields.constraints {
-        Constraints::Absent => None,
-        Constraints::NotCa => Some(der::sequence(&[])),
-        Constraints::Ca { path_len } => {
-            let path_len = path_len.map(|len| der::integer(u64::from(len))).unwrap_or_default();
-            Some(der::sequence(&[&der::tlv(der::BOOLEAN, &[0xff]), &path_len]))
-        }
-    };
-    if let Some(constraints) = constraints {
-        extensions.extend(extension(BASIC_CONSTRAINTS, Criticality::Critical, &constraints));
-    }
+    let extensions = [usage, fields.constraints.encode()].concat();
     let names = Names { issuer: &fields.issuer, subject: &fields.subject };
     certificate(keys, fields.signer, fields.serial, names, fields.validity, &spki, &extensions)
 }
@@ -94,7 +84,7 @@ fn amd(arcs: &[u32]) -> Vec<u32> {
 pub(super) fn revocation_list(keys: &AuthorityKeys, fields: &RevocationFields) -> Result<Vec<u8>, KeyError> {
     let revoked: Vec<u8> = (fields.revoked.iter())
         .flat_map(|serial| {
-            let reason = extension(&[2, 5, 29, 21], Criticality::Not, &der::tlv(der::ENUMERATED, &[1]));
+            let reason = extension(x509::REASON_CODE, Criticality::Not, &der::tlv(der::ENUMERATED, &[1]));
             der::sequence(&[
                 &der::integer(*serial),
                 &der::time(fields.this_update),
@@ -102,7 +92,7 @@ pub(super) fn revocation_list(keys: &AuthorityKeys, fields: &RevocationFields) -
             ])
         })
         .collect();
-    let number = extension(&[2, 5, 29, 20], Criticality::Not, &der::integer(1));
+    let number = extension(x509::CRL_NUMBER, Criticality::Not, &der::integer(1));
     let list = der::sequence(&[
         &der::integer(1),
         &pss_algorithm(),
@@ -135,7 +125,7 @@ fn certificate(
         &der::integer(serial),
         &pss_algorithm(),
         &name(names.issuer),
-        &der::sequence(&[&der::time(validity.not_before), &der::time(validity.not_after)]),
+        &validity.encode(),
         &name(names.subject),
         spki,
         &der::context(3, &der::tlv(der::SEQUENCE, extensions)),
@@ -145,20 +135,6 @@ fn certificate(
 
 fn signed(keys: &AuthorityKeys, signer: Authority, body: &[u8]) -> Result<Vec<u8>, KeyError> {
     Ok(der::sequence(&[body, &pss_algorithm(), &der::bit_string(&keys.sign(signer, body)?)]))
-}
-
-#[derive(Clone, Copy)]
-enum Criticality {
-    Critical,
-    Not,
-}
-
-fn extension(oid: &[u32], criticality: Criticality, value: &[u8]) -> Vec<u8> {
-    let critical = match criticality {
-        Criticality::Critical => der::tlv(der::BOOLEAN, &[0xff]),
-        Criticality::Not => Vec::new(),
-    };
-    der::sequence(&[&der::oid(oid), &critical, &der::tlv(der::OCTET_STRING, value)])
 }
 
 /// AMD's distinguished name with one common name, in AMD's order and string types.
@@ -194,7 +170,4 @@ const RSA_ENCRYPTION: &[u32] = &[1, 2, 840, 113_549, 1, 1, 1];
 const RSASSA_PSS: &[u32] = &[1, 2, 840, 113_549, 1, 1, 10];
 const MGF1: &[u32] = &[1, 2, 840, 113_549, 1, 1, 8];
 const SHA384: &[u32] = &[2, 16, 840, 1, 101, 3, 4, 2, 2];
-const EC_PUBLIC_KEY: &[u32] = &[1, 2, 840, 10_045, 2, 1];
 const SECP384R1: &[u32] = &[1, 3, 132, 0, 34];
-const KEY_USAGE: &[u32] = &[2, 5, 29, 15];
-const BASIC_CONSTRAINTS: &[u32] = &[2, 5, 29, 19];
