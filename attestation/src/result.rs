@@ -8,9 +8,7 @@ use crate::binding::{HpkePublicKey, KeyDigests, PresentedKeys, Runtime};
 use crate::chain::Revocation;
 use crate::checks::CheckOutcome;
 use crate::evidence::DeviceKind;
-use crate::policy::{
-    Architecture, GpuMode, Level, PlatformFlag, PlatformId, Product, Tcb, TcbStatus,
-};
+use crate::policy::{Architecture, GpuMode, Level, PlatformFlag, PlatformId, Product, Tcb, TcbStatus};
 use crate::{Hex, LaunchConfig};
 
 /// Whose roots the evidence was verified to. Part of every result, receipt, record and page.
@@ -150,6 +148,17 @@ impl CpuFacts {
         match self {
             Self::Snp(facts) => facts.measurement,
             Self::Tdx(facts) => facts.mrtd,
+        }
+    }
+
+    /// Product and security versions, as people read them.
+    pub fn hardware(&self) -> String {
+        match self {
+            Self::Snp(facts) => format!("{:?}; {}", facts.product, facts.reported_tcb),
+            Self::Tdx(facts) => {
+                let status = facts.tcb_status.map_or("no status".to_owned(), |status| format!("{status:?}"));
+                format!("TDX; {status}, platform family {}", facts.fmspc)
+            }
         }
     }
 
