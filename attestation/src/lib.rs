@@ -51,6 +51,7 @@ pub mod binding;
 pub mod checks;
 pub mod evidence;
 pub mod measure;
+pub mod nvidia;
 pub mod policy;
 pub mod reference;
 pub mod result;

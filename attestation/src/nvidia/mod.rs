@@ -1,0 +1,3 @@
+//! NVIDIA GPUs and NVSwitches: reference manifests (ATTESTATION 6).
+
+pub mod rim;
