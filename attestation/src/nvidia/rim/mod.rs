@@ -4,21 +4,27 @@
 //! read from the very tree that was digested, so that no second reading can see other values than those
 //! that are signed.
 
+mod authentic;
 mod c14n;
+mod library;
+mod matching;
+mod naming;
 mod swid;
 mod text;
 mod tree;
 mod xmldsig;
 
+pub use authentic::AuthenticRim;
+pub use library::{Compared, Library, Reported, Software};
+pub use matching::{Comparison, Decoder, Mismatch, NVDEC0_INDEX, NVDEC0_OFF, Source, compare};
+pub use naming::{Board, RimId};
 pub use swid::{ENTRIES_MAX, GOLDEN_LEN, Golden, Manifest, NAME_MAX_LEN};
-pub use text::{ATTRIBUTES_MAX, DEPTH_MAX, ELEMENTS_MAX, MARKUP_MAX, NAMESPACES_MAX, RIM_MAX_BYTES};
-pub use xmldsig::{SIGNER_MAX_BYTES, SIGNERS_MAX};
+pub use text::{ATTRIBUTES_MAX, DEPTH_MAX, ELEMENTS_MAX, MARKUP_MAX, NAMESPACES_MAX};
 
 use crate::Hex;
-use text::Text;
-use xmldsig::Signature;
+use crate::chain::ChainError;
 
-/// Why a document is not a manifest signed by the certificate that it carries.
+/// Why a document is no manifest that the pinned root vouches for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RimError {
@@ -48,31 +54,6 @@ pub enum RimError {
     SignerKey { signer_sha256: Hex<32> },
     #[error("signature by certificate {signer_sha256} does not verify")]
     Signature { signer_sha256: Hex<32> },
-}
-
-/// A manifest and the certificates whose first one signed it; whose they are is not yet known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignedRim {
-    manifest: Manifest,
-    certificates: Vec<Vec<u8>>,
-}
-
-impl SignedRim {
-    /// Reads a manifest and proves its digest and its signature.
-    pub fn verify(bytes: &[u8]) -> Result<Self, RimError> {
-        let text = Text::read(bytes)?;
-        let document = tree::parse(&text)?;
-        let manifest = Manifest::read(&document)?;
-        let certificates = Signature::read(&document)?.verify(&document)?;
-        Ok(Self { manifest, certificates })
-    }
-
-    pub fn manifest(&self) -> &Manifest {
-        &self.manifest
-    }
-
-    /// Signer first, DER.
-    pub fn certificates(&self) -> &[Vec<u8>] {
-        &self.certificates
-    }
+    #[error("signer: {0}")]
+    Chain(#[source] ChainError),
 }

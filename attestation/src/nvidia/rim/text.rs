@@ -5,9 +5,8 @@
 //! makes these cheap is counted here, in one pass that cuts the text at the same places as the parser.
 
 use super::RimError;
+use crate::collateral::RIM_MAX_BYTES;
 
-/// Largest manifest, in bytes.
-pub const RIM_MAX_BYTES: usize = 1024 * 1024;
 /// Most levels of elements, the root being the first.
 pub const DEPTH_MAX: usize = 32;
 /// Most elements.

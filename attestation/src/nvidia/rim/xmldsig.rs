@@ -3,27 +3,18 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::digest::{SHA384, digest};
-use ring::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use roxmltree::{Document, Node};
-use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::text::at_most;
 use super::{RimError, c14n, tree};
 use crate::Hex;
-
-/// Most certificates in a signature.
-pub const SIGNERS_MAX: usize = 8;
-/// Largest certificate, in bytes.
-pub const SIGNER_MAX_BYTES: usize = 4096;
+use crate::chain::Links;
+use crate::chain::ec::{CERTIFICATES_MAX, Certificate, Curve, Form};
 
 const XMLDSIG: &str = "http://www.w3.org/2000/09/xmldsig#";
 const C14N_1_1: &str = "http://www.w3.org/2006/12/xml-c14n11";
 const ECDSA_SHA384: &str = "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha384";
 const ENVELOPED: &str = "http://www.w3.org/2000/09/xmldsig#enveloped-signature";
 const SHA_384: &str = "http://www.w3.org/2001/04/xmldsig-more#sha384";
-const P384_POINT_LEN: usize = 97;
-const OID_EC: &str = "1.2.840.10045.2.1";
-const OID_P384: &str = "1.3.132.0.34";
 
 /// A signature of the one allowed form, not yet verified.
 pub(super) struct Signature<'a, 'i> {
@@ -58,22 +49,23 @@ impl<'a, 'i> Signature<'a, 'i> {
 
     /// Proves digest and signature over `document`, the tree that this signature was read from, and gives
     /// the signer's certificates.
-    pub(super) fn verify(self, document: &Document<'i>) -> Result<Vec<Vec<u8>>, RimError> {
+    pub(super) fn verify(self, document: &Document<'i>, links: &Links) -> Result<Vec<Vec<u8>>, RimError> {
         let canonical = c14n::document(document, Some(self.element.id()));
-        let digest = Hex::from_slice(digest(&SHA384, &canonical).as_ref());
-        match digest {
-            Some(digest) if digest == self.digest => {}
-            _ => {
-                let got = digest.unwrap_or(Hex([0; 48]));
-                return Err(RimError::DigestMismatch { expected: self.digest, got });
-            }
+        let mut got = Hex([0; 48]);
+        got.0.copy_from_slice(digest(&SHA384, &canonical).as_ref());
+        if got != self.digest {
+            return Err(RimError::DigestMismatch { expected: self.digest, got });
         }
         let signer = self.certificates.first().map(Vec::as_slice).unwrap_or_default();
         let signer_sha256 = Hex::sha256(signer);
-        let point = p384_point(signer).ok_or(RimError::SignerKey { signer_sha256 })?;
-        UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point)
-            .verify(&c14n::subtree(self.signed_info)?, self.value.bytes())
-            .map_err(|_| RimError::Signature { signer_sha256 })?;
+        let certificate = Certificate::parse(signer, 0)
+            .ok()
+            .filter(|certificate| certificate.curve() == Curve::P384)
+            .ok_or(RimError::SignerKey { signer_sha256 })?;
+        let signed_info = c14n::subtree(self.signed_info)?;
+        if !certificate.verifies(&signed_info, self.value.bytes(), Form::Fixed, links) {
+            return Err(RimError::Signature { signer_sha256 });
+        }
         Ok(self.certificates)
     }
 }
@@ -106,27 +98,27 @@ fn reference(signed_info: Node<'_, '_>) -> Result<Hex<48>, RimError> {
 /// The certificates of the only X509Data. Neither element is signed, so what else is in them is a hint
 /// that nothing here takes (4.5).
 fn certificates(key_info: Node<'_, '_>) -> Result<Vec<Vec<u8>>, RimError> {
-    let named = |parent, name| {
-        tree::elements(parent).map(|all| all.filter(move |node| node.has_tag_name((XMLDSIG, name))))
-    };
-    let mut data = named(key_info, "X509Data")?;
-    let (Some(data), None) = (data.next(), data.next()) else {
-        let got = named(key_info, "X509Data")?.count();
-        return Err(RimError::SignatureForm { expected: "one X509Data", got });
+    let data: Vec<_> = named(key_info, "X509Data")?.collect();
+    let [data] = data[..] else {
+        return Err(RimError::SignatureForm { expected: "one X509Data", got: data.len() });
     };
     let certificates = named(data, "X509Certificate")?;
-    let count = certificates.clone().count();
-    at_most("certificates", SIGNERS_MAX, count)?;
-    if count == 0 {
-        return Err(RimError::SignatureForm { expected: "a certificate", got: 0 });
+    match certificates.clone().count() {
+        1..=CERTIFICATES_MAX => certificates.map(base64).collect(),
+        got => Err(RimError::SignatureForm { expected: "1 to 8 certificates", got }),
     }
-    certificates
-        .map(|certificate| {
-            let der = base64(certificate)?;
-            at_most("bytes of a certificate", SIGNER_MAX_BYTES, der.len())?;
-            Ok(der)
-        })
-        .collect()
+}
+
+fn named<'a, 'i>(
+    parent: Node<'a, 'i>,
+    name: &'static str,
+) -> Result<impl Iterator<Item = Node<'a, 'i>> + Clone, RimError> {
+    Ok(elements(parent)?.filter(move |node| node.has_tag_name((XMLDSIG, name))))
+}
+
+fn elements<'a, 'i>(parent: Node<'a, 'i>) -> Result<impl Iterator<Item = Node<'a, 'i>> + Clone, RimError> {
+    tree::elements(parent)
+        .map_err(|_| RimError::SignatureForm { expected: "no text between elements", got: 1 })
 }
 
 /// Exactly these children, in this order, all of the signature namespace.
@@ -134,7 +126,7 @@ fn children<'a, 'i, const N: usize>(
     parent: Node<'a, 'i>,
     names: [&'static str; N],
 ) -> Result<[Node<'a, 'i>; N], RimError> {
-    let found: Vec<_> = tree::elements(parent)?.take(N + 1).collect();
+    let found: Vec<_> = elements(parent)?.take(N + 1).collect();
     let named = found.iter().zip(names).all(|(node, name)| node.has_tag_name((XMLDSIG, name)));
     let got = found.len();
     match <[Node<'a, 'i>; N]>::try_from(found) {
@@ -175,20 +167,8 @@ fn decode<const N: usize>(element: Node<'_, '_>) -> Result<Hex<N>, RimError> {
 
 /// Padded base64 with white space anywhere (4.1).
 fn base64(element: Node<'_, '_>) -> Result<Vec<u8>, RimError> {
-    let digits: Vec<u8> =
-        tree::text(element)?.into_bytes().into_iter().filter(|&byte| !tree::is_space(byte)).collect();
-    STANDARD.decode(&digits).map_err(|_| RimError::SignatureForm { expected: "base64", got: digits.len() })
-}
-
-/// Uncompressed point of an ECDSA P-384 certificate.
-fn p384_point(der: &[u8]) -> Option<Vec<u8>> {
-    let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    let key = certificate.public_key();
-    let curve = key.algorithm.parameters.clone()?.oid().ok()?.to_id_string();
-    let point = key.subject_public_key.data.to_vec();
-    let fits = key.algorithm.algorithm.to_id_string() == OID_EC
-        && curve == OID_P384
-        && key.subject_public_key.unused_bits == 0
-        && point.len() == P384_POINT_LEN;
-    fits.then_some(point)
+    let form = |got| RimError::SignatureForm { expected: "base64", got };
+    let mut digits = tree::text(element).map_err(|_| form(0))?.into_bytes();
+    digits.retain(|&byte| !tree::is_space(byte));
+    STANDARD.decode(&digits).map_err(|_| form(digits.len()))
 }
