@@ -10,6 +10,7 @@ mod identity;
 mod judge;
 mod pem;
 mod report;
+pub mod rim;
 mod spdm;
 mod topology;
 mod version;
