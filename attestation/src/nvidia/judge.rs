@@ -4,7 +4,10 @@ use super::authentic::AuthenticDevice;
 use super::report::{Facts, GpuFacts};
 use super::version::{DriverVersion, VbiosVersion};
 use crate::binding::{DeviceState, Switched};
-use crate::chain::Revocation;
+use super::rim::{Compared, Library, Reported, Software};
+use super::report::Status;
+use crate::chain::{Links, Revocation, chain_revocation};
+use crate::collateral::Collateral;
 use crate::checks::{CheckId, Code};
 use crate::evidence::DeviceKind;
 use crate::policy::{AppraisalPolicy, Architecture, DeviceFloor, Level, PlatformKind};
@@ -18,41 +21,12 @@ pub struct DeviceDemands<'a> {
     pub index: u8,
     /// The modes that the measured guest read and bound in its boot document; switches have none.
     pub state: Option<&'a DeviceState>,
-    /// What is known about the device's chain and the chains of its manifests.
-    pub revocation: Revocation,
-    /// What the reference manifests say.
-    pub rims: RimVerdicts,
+    /// Reference manifests of the collateral.
+    pub library: &'a Library,
+    pub collateral: &'a Collateral,
+    pub links: &'a Links,
     /// Unix seconds.
     pub now: u64,
-}
-
-/// Outcome of comparing one device with its reference manifests, check by check.
-#[derive(Debug, Clone)]
-pub struct RimVerdicts {
-    /// GPU-09: the right manifests are there.
-    pub(crate) present: Judged,
-    /// GPU-10: every active reference measurement is the device's.
-    pub(crate) equal: Judged,
-    /// GPU-11: what was left out.
-    pub(crate) exempt: Judged,
-    /// GPU-12: there was something to compare.
-    pub(crate) measured: Judged,
-    /// Reference measurements that were compared, and equal.
-    pub(crate) matched: usize,
-}
-
-impl RimVerdicts {
-    /// No manifest was given: not shown in an examination at `lab`, else refused.
-    pub fn without_manifests(policy: &AppraisalPolicy) -> Self {
-        let absent = |code| policy.absent(code, "the device's reference manifests", "no manifest was given");
-        Self {
-            present: absent(Code::RimMissing),
-            equal: absent(Code::MeasurementMismatch),
-            exempt: Judged::not_applicable("no manifest was given"),
-            measured: absent(Code::MeasurementsMissing),
-            matched: 0,
-        }
-    }
 }
 
 impl DeviceDemands<'_> {
@@ -62,16 +36,13 @@ impl DeviceDemands<'_> {
         let architecture = device.identity().architecture().filter(|found| found.kind() == device.kind());
         trace.note(CheckId::Gpu06, self.firmware_named(facts));
         trace.note(CheckId::Gpu07, self.allowed(device));
-        trace.note(CheckId::Gpu08, self.policy.revocation(self.revocation));
-        trace.collateral_age(self.revocation, self.policy, self.now);
         trace.note(CheckId::Gpu13, self.confidential(device.kind()));
         trace.note(CheckId::Gpu14, self.mode(facts));
         trace.note(CheckId::Gpu16, self.enrolled(device));
-        let RimVerdicts { present, equal, exempt, measured, matched } = self.rims;
-        trace.note(CheckId::Gpu09, present);
-        trace.note(CheckId::Gpu10, equal);
-        trace.note(CheckId::Gpu11, exempt);
-        trace.note(CheckId::Gpu12, measured);
+        let compared = self.compare(device, trace);
+        let revocation = self.chain_revocation(device).and(compared.revocation);
+        trace.note(CheckId::Gpu08, self.policy.revocation(revocation));
+        trace.collateral_age(revocation, self.policy, self.now);
         let (driver, mode) = match facts {
             Facts::Gpu(gpu) => (gpu.driver.to_string(), gpu.mode()),
             Facts::Switch(_) => (String::new(), None),
@@ -84,9 +55,43 @@ impl DeviceDemands<'_> {
             driver,
             vbios: facts.vbios().to_string(),
             mode,
-            matched,
-            revocation: self.revocation,
+            matched: compared.matched,
+            revocation,
         })
+    }
+
+    /// Holds the device's measurements against its manifests (RIM-01 to RIM-04, GPU-09 to GPU-12).
+    fn compare(&self, device: &AuthenticDevice<'_>, trace: &mut Trace) -> Compared {
+        let exchange = device.report().exchange();
+        let blocks: Vec<_> = exchange.blocks().iter().map(|block| (block.index, *block.value)).collect();
+        let facts = device.report().facts();
+        let vbios = facts.vbios().to_string();
+        let driver = match facts {
+            Facts::Gpu(gpu) => gpu.driver.to_string(),
+            Facts::Switch(_) => String::new(),
+        };
+        let software = match facts {
+            Facts::Gpu(_) => Software::Gpu { driver: &driver, vbios: &vbios },
+            Facts::Switch(_) => Software::Switch { bios: &vbios },
+        };
+        let nvdec0 = match facts {
+            Facts::Gpu(gpu) => gpu.nvdec0.map(Status::byte),
+            Facts::Switch(_) => None,
+        };
+        // Hopper reports name no chip (ATTESTATION 6, names of manifests).
+        let chip = match facts {
+            Facts::Gpu(gpu) => gpu.chip.as_deref().unwrap_or("GH100"),
+            Facts::Switch(_) => "LS10",
+        };
+        self.library.judge(&Reported { chip, software, blocks: &blocks, nvdec0 }, self.policy, trace)
+    }
+
+    /// What is known of the device's certificates. The leaf is issued by the chip itself, which answers nobody: its
+    /// issuer's certificate is the first that can be revoked.
+    fn chain_revocation(&self, device: &AuthenticDevice<'_>) -> Revocation {
+        const FIRST: usize = 1;
+        let Collateral { ocsp, nvidia_crls, .. } = self.collateral;
+        chain_revocation(device.chain(), FIRST, ocsp, nvidia_crls, self.now, self.links)
     }
 
     /// NVIDIA's own verifier skips the comparison when the report is silent; only `lab` does so here (GPU-06).

@@ -132,6 +132,16 @@ pub enum Status {
     Off,
 }
 
+impl Status {
+    /// As it stands in the field.
+    pub(super) fn byte(self) -> u8 {
+        match self {
+            Self::On => 0xAA,
+            Self::Off => 0x55,
+        }
+    }
+}
+
 /// Feature flag (field 36).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Feature {
