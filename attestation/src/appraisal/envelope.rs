@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use crate::binding::{DeviceDigest, KEM_X25519, KEM_XWING, KeyDigests, PresentedKeys, Runtime};
 use crate::chain::{CERTIFICATES_MAX, CHAIN_MAX_BYTES};
-use crate::collateral::Collateral;
 use crate::challenge::{CHALLENGE_LIFETIME_S, Challenge};
 use crate::checks::{CheckId, Code};
+use crate::collateral::Collateral;
 use crate::config::{Backend, CONFIG_MAX_BYTES, LaunchConfig};
 use crate::evidence::{CpuEvidence, DeviceEvidence, Evidence};
 use crate::snp::Report;

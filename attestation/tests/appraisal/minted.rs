@@ -190,7 +190,10 @@ impl Setup {
         Self {
             level: Level::Lab,
             backends: vec![Backend::Process, Backend::Snp],
-            tee: TeeFloor { snp: vec![floor(Product::Turin, TURIN_TCB), floor(Product::Milan, MILAN_TCB)], tdx: None },
+            tee: TeeFloor {
+                snp: vec![floor(Product::Turin, TURIN_TCB), floor(Product::Milan, MILAN_TCB)],
+                tdx: None,
+            },
             gpus: 0,
             platforms: Vec::new(),
             mitigations: 0,
