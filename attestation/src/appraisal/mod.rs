@@ -106,6 +106,9 @@ impl Verifier {
         trace.note(CheckId::Pol02, self.anchors_allowed());
         let (count, _) = self.policy.device_count(challenge.role);
         trace.note(CheckId::Gpu17, Judged::equal(Code::TopologyMismatch, count, evidence.devices.len()));
+        for check in [CheckId::Gpu15, CheckId::Gpu18] {
+            trace.note(check, Judged::not_applicable("no device"));
+        }
         let demands = Demands {
             links: &self.links,
             policy: &self.policy,
