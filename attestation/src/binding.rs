@@ -62,6 +62,55 @@ pub struct DeviceDigest {
     pub digest: Hex<48>,
 }
 
+/// The `boot` document: what one boot of a guest is, and what it read of its devices (BND-10, GPU-13, GPU-17).
+///
+/// The measured guest reads the devices' state itself and binds it here: a device's own report does not show
+/// whether confidential mode is on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BootDocument {
+    /// Always 1.
+    pub v: u8,
+    /// Fresh at each boot.
+    pub random: Hex<32>,
+    /// NVIDIA GPUs on the PCI bus.
+    pub pci_gpus: u8,
+    /// GPUs that the driver (NVML) names, in envelope order.
+    pub gpus: Vec<DeviceState>,
+}
+
+/// One GPU as the driver names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceState {
+    pub cc_mode: Switched,
+    pub devtools: Switched,
+}
+
+/// A mode of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Switched {
+    On,
+    Off,
+}
+
+/// Largest boot document, in bytes.
+pub const BOOT_MAX_BYTES: usize = 4 * 1024;
+
+impl BootDocument {
+    /// The canonical bytes (RFC 8785).
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // Strings, integers and lists only, which always serialise.
+        serde_jcs::to_vec(self).unwrap_or_default()
+    }
+
+    /// What stands in `profile.boot`: SHA-256 of the canonical bytes.
+    pub fn digest(&self) -> Hex<32> {
+        Hex::sha256(&self.to_bytes())
+    }
+}
+
 /// The keys themselves, as presented beside the evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -20,6 +20,9 @@ pub struct Evidence {
     pub cpu: CpuEvidence,
     /// GPUs and switches; empty on a CPU-only guest.
     pub devices: Vec<DeviceEvidence>,
+    /// Canonical bytes of [`crate::binding::BootDocument`]; a guest with devices must give it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<Base64Bytes>,
 }
 
 /// The CPU's own evidence.
@@ -38,7 +41,9 @@ pub enum CpuEvidence {
 pub struct DeviceEvidence {
     pub kind: DeviceKind,
     pub index: u8,
+    /// SPDM request and response.
     pub report: Base64Bytes,
+    /// PEM, leaf first.
     pub chain: Base64Bytes,
 }
 

@@ -16,7 +16,7 @@
 //!     AppraisalPolicy, Backend, Challenge, Collateral, Hex, Role, TrustAnchors, Verifier,
 //! };
 //!
-//! let (tee, gpu) = (TeeFloor { snp: vec![] }, GpuFloor { count: 0 });
+//! let (tee, gpu) = (TeeFloor { snp: vec![], tdx: None }, GpuFloor::none());
 //! let policy = AppraisalPolicy::from_floors(Level::Lab, &[Backend::Snp], &tee, &gpu, &[])?;
 //! let reference = ReferenceValues { images: vec![], foreign_anchors: None };
 //! let verifier = Verifier::new(TrustAnchors::vendor(), policy, reference);
@@ -31,6 +31,7 @@
 //!     },
 //!     cpu: CpuEvidence::Snp { report: vec![0; 1183].into(), certificates: vec![] },
 //!     devices: vec![],
+//!     boot: None,
 //! };
 //! let now = 1_795_371_000;
 //! let challenge = Challenge::new(Hex([1; 32]), Role::Referee, Hex([2; 32]), None, Hex([3; 16]), now);
@@ -49,6 +50,7 @@ mod trace;
 
 pub mod binding;
 pub mod checks;
+pub mod collateral;
 pub mod evidence;
 pub mod measure;
 pub mod policy;
@@ -56,12 +58,13 @@ pub mod reference;
 pub mod result;
 pub mod snp;
 
-pub use appraisal::{CRL_MAX_BYTES, CRLS_MAX, Collateral, Refusal, Verifier};
+pub use appraisal::{Refusal, Verifier};
 pub use bytes::{Base64Bytes, BytesError, Hex};
-pub use chain::{ChainError, ForeignAnchors, ForeignArk, TrustAnchors};
+pub use chain::{ChainError, ForeignAnchors, ForeignArk, Links, TrustAnchors};
 pub use challenge::{CHALLENGE_LIFETIME_S, Challenge};
 pub use checks::{CheckId, CheckOutcome, Code, Finding, Verdict};
+pub use collateral::{Collateral, TdxCollateral};
 pub use config::{Backend, ConfigError, Disk, LaunchConfig, Role};
 pub use policy::{AppraisalPolicy, PolicyError};
 pub use result::{AttestationResult, AttestedKeys};
-pub use trace::{Stopped, Trace};
+pub use trace::{Stopped, Submod, Trace};

@@ -21,6 +21,22 @@ pub struct ReferenceImage {
     pub backend: Backend,
     /// SHA-256 of the image file; equals the launch configuration's `image`.
     pub image: Hex<32>,
-    /// MEASUREMENT of an SNP report.
+    /// MEASUREMENT of an SNP report, or MRTD of a TDX quote.
     pub measurement: Hex<48>,
+    /// What else a TDX quote must hold; without it, no register and no owner field is accepted but all zero.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tdx: Option<TdxReference>,
+}
+
+/// Reference values of a TDX guest beside MRTD.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TdxReference {
+    /// Digests (SHA-384) of the events that may stand in the guest's log, any register, any order.
+    pub events: Vec<Hex<48>>,
+    /// RTMR1 and RTMR2 where the image determines them: kernel; command line and initrd.
+    pub rtmr1: Option<Hex<48>>,
+    pub rtmr2: Option<Hex<48>>,
+    pub mrowner: Hex<48>,
+    pub mrownerconfig: Hex<48>,
 }

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::binding::{HpkePublicKey, KeyDigests, PresentedKeys, Runtime};
 use crate::chain::Revocation;
 use crate::checks::CheckOutcome;
-use crate::policy::{Level, Product, Tcb};
+use crate::evidence::DeviceKind;
+use crate::policy::{
+    Architecture, GpuMode, Level, PlatformFlag, PlatformId, Product, Tcb, TcbStatus,
+};
 use crate::{Hex, LaunchConfig};
 
 /// Whose roots the evidence was verified to. Part of every result, receipt, record and page.
@@ -61,7 +64,15 @@ impl AttestedKeys {
 
 /// Facts of the CPU evidence, for printing; nothing decides on them any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CpuFacts {
+#[serde(rename_all = "lowercase")]
+pub enum CpuFacts {
+    Snp(SnpFacts),
+    Tdx(TdxFacts),
+}
+
+/// Facts of an AMD SEV-SNP report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SnpFacts {
     pub product: Product,
     pub report_version: u32,
     /// Security versions that the endorsement key is derived from.
@@ -78,8 +89,100 @@ pub struct CpuFacts {
     pub platform_info: u64,
     pub signing_key: SigningKey,
     pub revocation: Revocation,
-    /// Name of the reference image that the measurement belongs to.
+    /// Name of the reference image that the measurement belongs to; empty in an examination without one.
     pub image_name: String,
+}
+
+/// Facts of an Intel TDX quote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TdxFacts {
+    /// 4 or 5.
+    pub quote_version: u16,
+    pub tee_tcb_svn: Hex<16>,
+    pub mrseam: Hex<48>,
+    pub td_attributes: u64,
+    pub xfam: u64,
+    pub mrtd: Hex<48>,
+    pub rtmr: [Hex<48>; 4],
+    pub mrconfigid: Hex<48>,
+    pub fmspc: Hex<6>,
+    pub ppid: Hex<16>,
+    pub platform_flags: Vec<PlatformFlag>,
+    /// Merged over platform, module and quoting enclave; none without collateral.
+    pub tcb_status: Option<TcbStatus>,
+    pub advisories: Vec<String>,
+    pub tcb_evaluation: Option<u32>,
+    /// Events of the log that replayed; none without a log.
+    pub events: Option<usize>,
+    pub revocation: Revocation,
+    /// Name of the reference image that the measurement belongs to; empty in an examination without one.
+    pub image_name: String,
+}
+
+/// Facts of one GPU's or switch's report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeviceFacts {
+    pub kind: DeviceKind,
+    pub index: u8,
+    pub architecture: Architecture,
+    /// Serial number of the leaf certificate.
+    pub ueid: PlatformId,
+    /// Empty on a switch.
+    pub driver: String,
+    pub vbios: String,
+    pub mode: Option<GpuMode>,
+    /// Reference measurements that were compared, and equal.
+    pub matched: usize,
+    pub revocation: Revocation,
+}
+
+impl CpuFacts {
+    /// Name of the reference image that the measurement belongs to.
+    pub fn image_name(&self) -> &str {
+        match self {
+            Self::Snp(facts) => &facts.image_name,
+            Self::Tdx(facts) => &facts.image_name,
+        }
+    }
+
+    /// MEASUREMENT or MRTD.
+    pub fn measurement(&self) -> Hex<48> {
+        match self {
+            Self::Snp(facts) => facts.measurement,
+            Self::Tdx(facts) => facts.mrtd,
+        }
+    }
+
+    /// CHIP_ID or PPID.
+    pub fn platform_id(&self) -> PlatformId {
+        match self {
+            Self::Snp(facts) => facts.chip_id.into(),
+            Self::Tdx(facts) => facts.ppid.into(),
+        }
+    }
+
+    pub fn revocation(&self) -> Revocation {
+        match self {
+            Self::Snp(facts) => facts.revocation,
+            Self::Tdx(facts) => facts.revocation,
+        }
+    }
+
+    /// The facts of an SNP report, where it is one.
+    pub fn snp(&self) -> Option<&SnpFacts> {
+        match self {
+            Self::Snp(facts) => Some(facts),
+            Self::Tdx(_) => None,
+        }
+    }
+
+    /// The facts of a TDX quote, where it is one.
+    pub fn tdx(&self) -> Option<&TdxFacts> {
+        match self {
+            Self::Snp(_) => None,
+            Self::Tdx(facts) => Some(facts),
+        }
+    }
 }
 
 /// Kind of AMD endorsement key that signed the report.
@@ -101,6 +204,7 @@ pub struct AttestationResult {
     pub(crate) anchors: Anchors,
     pub(crate) level: Level,
     pub(crate) cpu: CpuFacts,
+    pub(crate) devices: Vec<DeviceFacts>,
     pub(crate) evidence: Hex<32>,
     pub(crate) appraised_at: u64,
     pub(crate) trace: Vec<CheckOutcome>,
@@ -129,6 +233,11 @@ impl AttestationResult {
 
     pub fn cpu(&self) -> &CpuFacts {
         &self.cpu
+    }
+
+    /// GPUs and switches, in envelope order.
+    pub fn devices(&self) -> &[DeviceFacts] {
+        &self.devices
     }
 
     /// SHA-256 of the canonical envelope: a log key, never an identity.

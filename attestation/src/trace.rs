@@ -2,17 +2,47 @@
 
 use std::fmt::Display;
 
-use crate::checks::{CHECKS, CheckId, CheckOutcome, Code, Finding, Verdict};
+use crate::chain::Revocation;
+use crate::checks::{CHECKS, CheckId, CheckOutcome, Code, Finding, Part, Verdict};
+use crate::policy::AppraisalPolicy;
+
+const DAY_S: u64 = 86_400;
 
 /// Marks that a check which everything after it rests on has failed; the trace says which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stopped;
+
+/// A part of the evidence, as results name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Submod {
+    /// What binds the parts together.
+    #[default]
+    Envelope,
+    Cpu,
+    Gpu(u8),
+    Switch(u8),
+}
+
+impl Display for Submod {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Envelope => f.write_str("envelope"),
+            Self::Cpu => f.write_str("cpu0"),
+            Self::Gpu(index) => write!(f, "gpu{index}"),
+            Self::Switch(index) => write!(f, "nvswitch{index}"),
+        }
+    }
+}
 
 /// Outcomes in the order in which the checks ran.
 #[derive(Debug, Default)]
 pub struct Trace {
     outcomes: Vec<CheckOutcome>,
     findings: Vec<Finding>,
+    /// The part that checks below the envelope are about from now on.
+    subject: Submod,
+    /// Parts that the evidence has: each check that covers one must have run on it.
+    parts: Vec<(Submod, Part)>,
 }
 
 /// What one check is about to record.
@@ -79,6 +109,19 @@ impl Trace {
         &self.findings
     }
 
+    /// Announces a part of the evidence, and turns to it: what is recorded from now on is about this part.
+    pub fn begin(&mut self, submod: Submod, part: Part) {
+        if !self.parts.contains(&(submod, part)) {
+            self.parts.push((submod, part));
+        }
+        self.subject = submod;
+    }
+
+    /// Turns to a part that was announced before.
+    pub(crate) fn turn_to(&mut self, submod: Submod) {
+        self.subject = submod;
+    }
+
     /// Records a check that everything after it rests on.
     pub(crate) fn gate(&mut self, check: CheckId, judged: Judged) -> Result<(), Stopped> {
         let failed = judged.verdict == Verdict::Fail;
@@ -86,27 +129,54 @@ impl Trace {
         if failed { Err(Stopped) } else { Ok(()) }
     }
 
+    /// BND-09 of one vendor blob: its exact length.
+    pub(crate) fn exact_length(&mut self, judged: Judged) -> Result<(), Stopped> {
+        self.gate(CheckId::Bnd09, judged)
+    }
+
+    /// COL-03 of one part: the age of what is known about its revocation.
+    pub(crate) fn collateral_age(&mut self, revocation: Revocation, policy: &AppraisalPolicy, now: u64) {
+        let limit_days = policy.collateral_days();
+        let judged = match revocation {
+            Revocation::Good { as_of } => {
+                let age_s = now.saturating_sub(as_of);
+                Judged::require(
+                    age_s <= limit_days * DAY_S,
+                    Code::CollateralStale,
+                    format_args!("at most {limit_days} days"),
+                    format_args!("{age_s} s"),
+                )
+            }
+            Revocation::Revoked { .. } | Revocation::Unknown { .. } => {
+                Judged::not_applicable("no revocation data in use")
+            }
+        };
+        self.note(CheckId::Col03, judged);
+    }
+
     /// Records a check; the appraisal goes on whatever it found.
     pub(crate) fn note(&mut self, check: CheckId, judged: Judged) {
         let Judged { verdict, code, expected, got } = judged;
-        let submod = submod(check);
+        let submod = if check.covers(Part::Envelope) { Submod::Envelope } else { self.subject }.to_string();
         if let Some(code) = code {
             let (expected, got) = (expected.clone(), got.clone());
-            self.findings.push(Finding { check, submod: submod.to_owned(), code, expected, got });
+            self.findings.push(Finding { check, submod: submod.clone(), code, expected, got });
         }
-        self.outcomes.push(CheckOutcome { check, submod: submod.to_owned(), verdict, expected, got });
+        self.outcomes.push(CheckOutcome { check, submod, verdict, expected, got });
     }
 
     /// Closes a finished appraisal: a check that did not run at all is a finding, never a pass.
     pub(crate) fn close_finished(&mut self) {
-        for check in self.missing() {
+        for (submod, check) in self.missing() {
+            self.subject = submod;
             self.note(check, Judged::fail(Code::CheckNotRun, "a verdict", "none"));
         }
     }
 
     /// Closes an appraisal that stopped: what was not reached is `not_shown`.
     pub(crate) fn close_stopped(&mut self) {
-        for check in self.missing() {
+        for (submod, check) in self.missing() {
+            self.subject = submod;
             self.note(check, Judged::not_shown("not reached"));
         }
     }
@@ -115,16 +185,14 @@ impl Trace {
         (self.outcomes, self.findings)
     }
 
-    fn missing(&self) -> Vec<CheckId> {
-        let ran = |id| self.outcomes.iter().any(|outcome| outcome.check == id);
-        CHECKS.iter().map(|row| row.id).filter(|&id| !ran(id)).collect()
-    }
-}
-
-/// Which part of the composite evidence a check is about.
-fn submod(check: CheckId) -> &'static str {
-    match check.as_str().split_once('-') {
-        Some(("SNP" | "COL", _)) => "cpu0",
-        _ => "envelope",
+    fn missing(&self) -> Vec<(Submod, CheckId)> {
+        let ran = |submod: Submod, id| {
+            let name = submod.to_string();
+            self.outcomes.iter().any(|outcome| outcome.check == id && outcome.submod == name)
+        };
+        let due = self.parts.iter().flat_map(|&(submod, part)| {
+            CHECKS.iter().filter(move |row| row.id.covers(part)).map(move |row| (submod, row.id))
+        });
+        due.filter(|&(submod, id)| !ran(submod, id)).collect()
     }
 }

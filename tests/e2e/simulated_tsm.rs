@@ -141,7 +141,7 @@ fn a_served_report_passes_the_production_verifier() {
     };
     let reference = ReferenceValues { images: vec![measured], foreign_anchors: Some(anchors.digest()) };
     let floor = SnpFloor { product: Product::Genoa, tcb: newest_tcb(Product::Genoa), guest_svn: 0, vmpl: 0 };
-    let (tee, gpu) = (TeeFloor { snp: vec![floor] }, GpuFloor { count: 0 });
+    let (tee, gpu) = (TeeFloor { snp: vec![floor], tdx: None }, GpuFloor::none());
     let policy =
         AppraisalPolicy::from_floors(Level::Lab, &[Backend::Process], &tee, &gpu, &[]).expect("policy");
     let label = Anchors::NotVendor(anchors.digest());

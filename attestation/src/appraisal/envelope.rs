@@ -3,9 +3,9 @@
 use ring::digest::{SHA384, digest};
 use serde::Serialize;
 
-use super::{CRL_MAX_BYTES, CRLS_MAX, Collateral};
 use crate::binding::{DeviceDigest, KEM_X25519, KEM_XWING, KeyDigests, PresentedKeys, Runtime};
 use crate::chain::{CERTIFICATES_MAX, CHAIN_MAX_BYTES};
+use crate::collateral::Collateral;
 use crate::challenge::{CHALLENGE_LIFETIME_S, Challenge};
 use crate::checks::{CheckId, Code};
 use crate::config::{Backend, CONFIG_MAX_BYTES, LaunchConfig};
@@ -72,9 +72,8 @@ fn sizes(evidence: &Evidence, collateral: &Collateral) -> Vec<(&'static str, usi
         ("configuration bytes", CONFIG_MAX_BYTES, evidence.config.0.len()),
         ("TLS key bytes", SPKI_MAX_BYTES, evidence.keys.tls_spki.0.len()),
         ("devices", DEVICES_MAX, evidence.devices.len()),
-        ("revocation lists", CRLS_MAX, collateral.snp_crls.len()),
-        ("revocation list bytes", CRLS_MAX * CRL_MAX_BYTES, total(&collateral.snp_crls)),
     ];
+    sizes.extend(collateral.sizes());
     if let CpuEvidence::Snp { certificates, .. } = &evidence.cpu {
         sizes.push(("certificates", CERTIFICATES_MAX, certificates.len()));
         sizes.push(("certificate bytes", CHAIN_MAX_BYTES, total(certificates)));

@@ -4,39 +4,20 @@ mod envelope;
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use self::envelope::Bound;
-use crate::chain::TrustAnchors;
+use crate::chain::{Links, TrustAnchors};
+use crate::collateral::Collateral;
 use crate::challenge::Challenge;
-use crate::checks::{CheckId, CheckOutcome, Code, Finding};
+use crate::checks::{CheckId, CheckOutcome, Code, Finding, Part};
 use crate::evidence::Evidence;
 use crate::policy::{AppraisalPolicy, Level};
 use crate::reference::ReferenceValues;
-use crate::result::{Anchors, AttestationResult, AttestedKeys, CpuFacts};
+use crate::result::{Anchors, AttestationResult, AttestedKeys, CpuFacts, SnpFacts};
 use crate::snp::{self, Demands, Report};
-use crate::trace::{Judged, Stopped, Trace};
-use crate::{Backend, Base64Bytes};
-
-/// Endorsements and revocation data that the verifier obtained beside the evidence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Collateral {
-    /// AMD revocation lists, DER, any product, any order.
-    pub snp_crls: Vec<Base64Bytes>,
-}
-
-/// Most revocation lists in one collateral set.
-pub const CRLS_MAX: usize = 16;
-/// Largest revocation list, in bytes of DER.
-pub const CRL_MAX_BYTES: usize = 1024 * 1024;
-
-impl Collateral {
-    /// No collateral at all: revocation is then unknown, which only `lab` accepts.
-    pub fn none() -> Self {
-        Self { snp_crls: Vec::new() }
-    }
-}
+use crate::trace::{Judged, Stopped, Submod, Trace};
+use crate::Backend;
 
 /// Why evidence was refused: every finding, not only the first one after the signatures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -60,12 +41,13 @@ pub struct Verifier {
     anchors: TrustAnchors,
     policy: AppraisalPolicy,
     reference: ReferenceValues,
+    links: Links,
 }
 
 impl Verifier {
     /// A verifier; `TrustAnchors::vendor()` is the only set that a charter above `lab` accepts.
     pub fn new(anchors: TrustAnchors, policy: AppraisalPolicy, reference: ReferenceValues) -> Self {
-        Self { anchors, policy, reference }
+        Self { anchors, policy, reference, links: Links::new() }
     }
 
     /// Appraises `evidence` as the answer to `challenge` at `now` (Unix seconds).
@@ -93,7 +75,8 @@ impl Verifier {
                 runtime,
                 anchors,
                 level: self.policy.level(),
-                cpu,
+                cpu: CpuFacts::Snp(cpu),
+                devices: Vec::new(),
                 evidence: evidence.digest(),
                 appraised_at: now,
                 trace,
@@ -109,19 +92,25 @@ impl Verifier {
         collateral: &Collateral,
         now: u64,
         trace: &mut Trace,
-    ) -> Result<(Bound, CpuFacts), Stopped> {
+    ) -> Result<(Bound, SnpFacts), Stopped> {
+        trace.begin(Submod::Envelope, Part::Envelope);
+        trace.begin(Submod::Cpu, Part::Snp);
+        for check in [CheckId::Col01, CheckId::Col02, CheckId::Col04] {
+            trace.note(check, Judged::not_applicable("collateral was not given as a bundle"));
+        }
         let snp = envelope::within_limits(evidence, collateral, trace)?;
         let report = Report::parse(snp.report, trace)?;
         let bound = envelope::bind(challenge, evidence, &report, now, trace)?;
-        let authentic = snp::authenticate(report, snp.certificates, &self.anchors, now, trace)?;
+        let authentic = snp::authenticate(report, snp.certificates, &self.anchors, &self.links, now, trace)?;
         trace.note(CheckId::Pol01, self.backend_allowed(bound.config.backend));
         trace.note(CheckId::Pol02, self.anchors_allowed());
-        let count = self.policy.device_count(challenge.role);
+        let (count, _) = self.policy.device_count(challenge.role);
         trace.note(CheckId::Gpu17, Judged::equal(Code::TopologyMismatch, count, evidence.devices.len()));
         let demands = Demands {
+            links: &self.links,
             policy: &self.policy,
-            reference: &self.reference,
-            config: &bound.config,
+            reference: Some(&self.reference),
+            config: Some(&bound.config),
             collateral,
             now,
         };

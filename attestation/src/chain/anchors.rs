@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ChainError;
 use super::certificate::check_root;
+use super::ec::Certificate;
+use super::{ChainError, Links};
 use crate::policy::Product;
 use crate::result::Anchors;
 use crate::{Base64Bytes, Hex};
@@ -11,6 +12,12 @@ use crate::{Base64Bytes, Hex};
 const ARK_MILAN: &[u8] = include_bytes!("../../anchors/amd/ark_milan.der");
 const ARK_GENOA: &[u8] = include_bytes!("../../anchors/amd/ark_genoa.der");
 const ARK_TURIN: &[u8] = include_bytes!("../../anchors/amd/ark_turin.der");
+/// Intel SGX Root CA: also of TDX.
+const INTEL_ROOT: &[u8] = include_bytes!("../../anchors/intel/sgx_root_ca.der");
+/// NVIDIA Device Identity CA: GPUs and switches.
+const NVIDIA_DEVICE_ROOT: &[u8] = include_bytes!("../../anchors/nvidia/device_identity_ca.der");
+/// NVIDIA CoRIM signing Root CA: reference integrity manifests.
+const NVIDIA_RIM_ROOT: &[u8] = include_bytes!("../../anchors/nvidia/rim_root_ca.der");
 
 /// Most roots in a foreign set: one a product.
 const FOREIGN_ARKS_MAX: usize = 3;
@@ -21,6 +28,9 @@ const FOREIGN_MAX_BYTES: usize = 64 * 1024;
 #[derive(Debug, Clone)]
 pub struct TrustAnchors {
     arks: Vec<Ark>,
+    intel: Vec<Vec<u8>>,
+    nvidia_device: Vec<Vec<u8>>,
+    nvidia_rim: Vec<Vec<u8>>,
     label: Anchors,
 }
 
@@ -36,6 +46,15 @@ pub(crate) struct Ark {
 #[serde(deny_unknown_fields)]
 pub struct ForeignAnchors {
     pub snp: Vec<ForeignArk>,
+    /// Root of PCK, TCB signing and revocation, self-signed, DER.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intel: Option<Base64Bytes>,
+    /// Root of device identities, self-signed, DER.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nvidia_device: Option<Base64Bytes>,
+    /// Root of reference integrity manifests, self-signed, DER.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nvidia_rim: Option<Base64Bytes>,
 }
 
 /// One root of AMD's shape.
@@ -48,6 +67,11 @@ pub struct ForeignArk {
 }
 
 impl ForeignAnchors {
+    /// Roots of AMD's shape only.
+    pub fn of_snp(snp: Vec<ForeignArk>) -> Self {
+        Self { snp, intel: None, nvidia_device: None, nvidia_rim: None }
+    }
+
     /// Reads a document; any layout of the same JSON gives the same digest.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ChainError> {
         if bytes.len() > FOREIGN_MAX_BYTES {
@@ -78,15 +102,23 @@ impl TrustAnchors {
             ark(Product::Genoa, ARK_GENOA),
             ark(Product::Turin, ARK_TURIN),
         ];
-        Self { arks, label: Anchors::Vendor }
+        Self {
+            arks,
+            intel: vec![INTEL_ROOT.to_vec()],
+            nvidia_device: vec![NVIDIA_DEVICE_ROOT.to_vec()],
+            nvidia_rim: vec![NVIDIA_RIM_ROOT.to_vec()],
+            label: Anchors::Vendor,
+        }
     }
 
     /// Another set: its label taints everything that it vouches for.
     ///
-    /// Refused: no root or more than one a product, and a root that is no self-signed RSA-4096 CA.
+    /// Refused: no root, more than one a product, and a root that is no self-signed CA of its vendor's algorithm.
     pub fn foreign(set: ForeignAnchors) -> Result<Self, ChainError> {
-        if set.snp.is_empty() || set.snp.len() > FOREIGN_ARKS_MAX {
-            return Err(ChainError::Shape { expected: "1 to 3 roots", got: set.snp.len().to_string() });
+        let ec = [&set.intel, &set.nvidia_device, &set.nvidia_rim];
+        let count = set.snp.len() + ec.iter().filter(|root| root.is_some()).count();
+        if count == 0 || set.snp.len() > FOREIGN_ARKS_MAX {
+            return Err(ChainError::Shape { expected: "1 to 3 roots of AMD's shape, or others", got: count.to_string() });
         }
         let label = Anchors::NotVendor(set.digest());
         let mut arks: Vec<Ark> = Vec::with_capacity(set.snp.len());
@@ -97,7 +129,22 @@ impl TrustAnchors {
             check_root(&ark_der.0)?;
             arks.push(Ark { product, der: ark_der.0 });
         }
-        Ok(Self { arks, label })
+        let root = |der: Option<Base64Bytes>| -> Result<Vec<Vec<u8>>, ChainError> {
+            der.into_iter()
+                .map(|der| {
+                    let root = Certificate::parse(&der.0, 0)?;
+                    root.issued_by(&root, 0, 0, &Links::new())?;
+                    Ok(der.0)
+                })
+                .collect()
+        };
+        Ok(Self {
+            arks,
+            intel: root(set.intel)?,
+            nvidia_device: root(set.nvidia_device)?,
+            nvidia_rim: root(set.nvidia_rim)?,
+            label,
+        })
     }
 
     /// Whose roots these are.
@@ -107,6 +154,21 @@ impl TrustAnchors {
 
     pub(crate) fn arks(&self) -> &[Ark] {
         &self.arks
+    }
+
+    /// DER roots of Intel's shape.
+    pub(crate) fn intel(&self) -> &[Vec<u8>] {
+        &self.intel
+    }
+
+    /// DER roots of NVIDIA devices.
+    pub(crate) fn nvidia_device(&self) -> &[Vec<u8>] {
+        &self.nvidia_device
+    }
+
+    /// DER roots of NVIDIA's reference integrity manifests.
+    pub(crate) fn nvidia_rim(&self) -> &[Vec<u8>] {
+        &self.nvidia_rim
     }
 }
 
@@ -128,6 +190,17 @@ mod tests {
             assert_eq!(ark.product, product);
             assert_eq!(Hex::sha256(&ark.der).to_string(), sha256);
             assert!(check_root(&ark.der).is_ok(), "{product:?}: self-signature");
+        }
+        let pinned = [
+            (anchors.intel(), "44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3"),
+            (anchors.nvidia_device(), "102bf659d5419614c9d8e6aecebc80454eb26b1df6a769ac720b9a690b167b48"),
+            (anchors.nvidia_rim(), "12977b5115acb0381179279fffeb5a8c4d264971ebb32298023a465fa41df5d1"),
+        ];
+        for (roots, sha256) in pinned {
+            let [root] = roots else { panic!("one root") };
+            assert_eq!(Hex::sha256(root).to_string(), sha256);
+            let root = Certificate::parse(root, 0).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(root.issued_by(&root, 0, 0, &Links::new()), Ok(()), "{sha256}: self-signature");
         }
     }
 }

@@ -7,7 +7,9 @@ use x509_parser::prelude::*;
 use x509_parser::public_key::PublicKey;
 
 use super::anchors::{Ark, TrustAnchors};
-use super::{ChainError, Revocation};
+use super::frame::{certificate_algorithm, is_framed};
+use super::revocation::{ListIssuer, by_lists};
+use super::{ChainError, Links, Revocation, basic_constraints};
 use crate::policy::Product;
 use crate::{Base64Bytes, Hex};
 
@@ -21,7 +23,7 @@ const SERIAL_MAX_BYTES: usize = 20;
 pub(super) const OID_RSASSA_PSS: &str = "1.2.840.113549.1.1.10";
 const OID_RSA: &str = "1.2.840.113549.1.1.1";
 
-/// Place of a certificate in AMD's chain.
+/// Place of a certificate in its chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
     /// Endorsement key of the chip or of the cloud provider.
@@ -30,15 +32,19 @@ pub enum Link {
     Ask,
     /// AMD root key.
     Ark,
+    /// Place in a chain of ECDSA certificates, leaf first.
+    Place(usize),
 }
 
 impl fmt::Display for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Vek => "VEK",
-            Self::Ask => "ASK",
-            Self::Ark => "ARK",
-        })
+        match self {
+            Self::Vek => f.write_str("VEK"),
+            Self::Ask => f.write_str("ASK"),
+            Self::Ark => f.write_str("ARK"),
+            Self::Place(0) => f.write_str("leaf certificate"),
+            Self::Place(place) => write!(f, "certificate {place} above the leaf"),
+        }
     }
 }
 
@@ -56,6 +62,7 @@ impl<'a> Chain<'a> {
     pub(crate) fn verify(
         certificates: &'a [Base64Bytes],
         anchors: &'a TrustAnchors,
+        links: &Links,
     ) -> Result<Self, ChainError> {
         let mut given = Vec::with_capacity(certificates.len().min(CERTIFICATES_MAX));
         let mut pinned = None;
@@ -80,9 +87,9 @@ impl<'a> Chain<'a> {
         if basic_constraints(&vek).is_some_and(|constraints| constraints.ca) {
             return Err(shape("a VEK that is itself an issuer"));
         }
-        signed_by(&ark, Link::Ark, &ark)?;
-        signed_by(&ask, Link::Ask, &ark)?;
-        signed_by(&vek, Link::Vek, &ask)?;
+        signed_by(&ark, Link::Ark, &ark, links)?;
+        signed_by(&ask, Link::Ask, &ark, links)?;
+        signed_by(&vek, Link::Vek, &ask, links)?;
         Ok(Self { vek, ask, ark, product: anchor.product })
     }
 
@@ -104,8 +111,15 @@ impl<'a> Chain<'a> {
     }
 
     /// Whether the root's revocation lists name the chain.
-    pub(crate) fn revocation(&self, lists: &[Base64Bytes], now: u64) -> Revocation {
-        super::revocation(self, lists, now)
+    pub(crate) fn revocation(&self, lists: &[Base64Bytes], now: u64, links: &Links) -> Revocation {
+        let verify = |message: &[u8], signature: &[u8]| {
+            rsa_pss(&self.ark, message, signature, links).is_some()
+        };
+        let issuer = ListIssuer { subject: self.ark.subject().as_raw(), algorithm: OID_RSASSA_PSS, verify: &verify };
+        // A VEK's serial is looked up too, though the ASK issued it: a list may be indirect, and a false hit
+        // refuses.
+        let serials = [("ASK", self.ask.raw_serial()), ("VEK", self.vek.raw_serial())];
+        by_lists(&issuer, &serials, lists, now)
     }
 
     /// Raw value of the only extension with this dotted id.
@@ -125,7 +139,7 @@ pub(super) fn check_root(der: &[u8]) -> Result<(), ChainError> {
         return Err(ChainError::IssuerMismatch { link: Link::Ark, sha256: Hex::sha256(der) });
     }
     may_issue(&root, Link::Ark)?;
-    signed_by(&root, Link::Ark, &root)
+    signed_by(&root, Link::Ark, &root, &Links::new())
 }
 
 /// Reads one certificate: whole input, version 3, one RSASSA-PSS algorithm named twice alike, no
@@ -149,47 +163,18 @@ fn parse(der: &[u8], link: Link) -> Result<X509Certificate<'_>, ChainError> {
     if certificate.raw_serial().len() > SERIAL_MAX_BYTES + 1 {
         return Err(format("a serial number of at most 20 bytes", &certificate.raw_serial().len()));
     }
-    if !is_framed(der, &certificate) {
+    let signed = tbs.as_ref();
+    let framed = certificate_algorithm(signed, certificate.raw_serial())
+        .is_some_and(|algorithm| is_framed(der, signed, algorithm, &certificate.signature_value.data));
+    if !framed {
         return Err(format("the signed part in its one frame", &"another frame"));
     }
     if tbs.signature.algorithm.to_id_string() != OID_RSASSA_PSS {
         return Err(format("RSASSA-PSS", &tbs.signature.algorithm.to_id_string()));
     }
-    let extensions = certificate.extensions();
-    for (at, extension) in extensions.iter().enumerate() {
-        if extensions[..at].iter().any(|earlier| earlier.oid == extension.oid) {
-            return Err(format("each extension once", &extension.oid));
-        }
-        let known = matches!(
-            extension.parsed_extension(),
-            ParsedExtension::BasicConstraints(_) | ParsedExtension::KeyUsage(_)
-        );
-        if extension.critical && !known {
-            return Err(format("no unknown critical extension", &extension.oid));
-        }
-    }
+    super::extensions_understood(&certificate)
+        .map_err(|oid| format("extensions once, critical ones known", &oid))?;
     Ok(certificate)
-}
-
-/// Whether all that nobody signs is the one possible frame around what is signed: DER headers, and the
-/// inner algorithm once more, byte for byte (RFC 5280 4.1.1.2).
-///
-/// The parser ignores some bits of the frame, so it is rebuilt for a certificate of this size (headers of
-/// 4 bytes, an explicit version of 5, a short serial number and algorithm) and compared.
-fn is_framed(der: &[u8], certificate: &X509Certificate<'_>) -> bool {
-    const HEADER: usize = 4;
-    const VERSION: usize = 5;
-    const SHORT_HEADER: usize = 2;
-    let tbs = certificate.tbs_certificate.as_ref();
-    let signature = &certificate.signature_value.data;
-    let at = HEADER + VERSION + SHORT_HEADER + certificate.raw_serial().len();
-    let Some(len @ 0..=0x7f) = tbs.get(at + 1).copied() else { return false };
-    let Some(algorithm) = tbs.get(at..at + SHORT_HEADER + usize::from(len)) else { return false };
-    let header = |tag, len: usize| u16::try_from(len).map(|len| [[tag, 0x82], len.to_be_bytes()].concat());
-    let (Ok(outer), Ok(bits)) = (header(0x30, der.len() - HEADER), header(0x03, 1 + signature.len())) else {
-        return false;
-    };
-    [&outer, tbs, algorithm, &bits, &[0], signature].concat() == der
 }
 
 /// The VEK and its issuer among exactly two certificates.
@@ -237,13 +222,6 @@ fn issuing_root<'a>(
     })
 }
 
-fn basic_constraints<'a>(certificate: &'a X509Certificate<'_>) -> Option<&'a BasicConstraints> {
-    certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-        ParsedExtension::BasicConstraints(constraints) => Some(constraints),
-        _ => None,
-    })
-}
-
 /// RFC 5280 6.1.4 (k)-(n): CA flag, path length, certificate signing.
 fn may_issue(certificate: &X509Certificate<'_>, link: Link) -> Result<(), ChainError> {
     let refuse = |why| ChainError::IssuerNotCa { link, sha256: Hex::sha256(certificate.as_raw()), why };
@@ -255,10 +233,7 @@ fn may_issue(certificate: &X509Certificate<'_>, link: Link) -> Result<(), ChainE
     if link == Link::Ark && constraints.path_len_constraint == Some(0) {
         return Err(refuse("its path length allows no intermediate"));
     }
-    let signs = certificate.extensions().iter().any(|extension| {
-        matches!(extension.parsed_extension(), ParsedExtension::KeyUsage(usage) if usage.key_cert_sign())
-    });
-    if signs { Ok(()) } else { Err(refuse("its key usage lacks certificate signing")) }
+    if super::signs_certificates(certificate) { Ok(()) } else { Err(refuse("its key usage lacks certificate signing")) }
 }
 
 /// RSA-PSS 4096 SHA-384 over the received TBS bytes.
@@ -266,14 +241,20 @@ fn signed_by(
     certificate: &X509Certificate<'_>,
     link: Link,
     issuer: &X509Certificate<'_>,
+    links: &Links,
 ) -> Result<(), ChainError> {
     let failed = || ChainError::CertSignature { link, sha256: Hex::sha256(certificate.as_raw()) };
-    rsa_pss(issuer, certificate.tbs_certificate.as_ref(), &certificate.signature_value.data)
+    rsa_pss(issuer, certificate.tbs_certificate.as_ref(), &certificate.signature_value.data, links)
         .ok_or_else(failed)
 }
 
 /// Whether `issuer`'s RSA-4096 key made this RSASSA-PSS SHA-384 signature.
-pub(super) fn rsa_pss(issuer: &X509Certificate<'_>, message: &[u8], signature: &[u8]) -> Option<()> {
+pub(super) fn rsa_pss(
+    issuer: &X509Certificate<'_>,
+    message: &[u8],
+    signature: &[u8],
+    links: &Links,
+) -> Option<()> {
     let key = issuer.public_key();
     if key.algorithm.algorithm.to_id_string() != OID_RSA || key.subject_public_key.unused_bits != 0 {
         return None;
@@ -282,9 +263,11 @@ pub(super) fn rsa_pss(issuer: &X509Certificate<'_>, message: &[u8], signature: &
     if rsa.key_size() != RSA_BITS {
         return None;
     }
-    UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA384, &key.subject_public_key.data)
-        .verify(message, signature)
-        .ok()
+    let modulus = &key.subject_public_key.data;
+    let verified = links.holds("rsa-pss-sha384", modulus, message, signature, || {
+        UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA384, modulus).verify(message, signature).is_ok()
+    });
+    verified.then_some(())
 }
 
 fn shape(got: &str) -> ChainError {

@@ -1,15 +1,21 @@
-//! Pinned roots, X.509 chains and revocation lists of AMD (specification 57230, RFC 5280).
+//! Pinned roots, X.509 chains and revocation: AMD's RSA chains (specification 57230), Intel's and NVIDIA's ECDSA
+//! chains (RFC 5280).
 
 mod anchors;
 mod certificate;
+pub(crate) mod ec;
+mod frame;
+mod links;
 mod revocation;
 
 pub use anchors::{ForeignAnchors, ForeignArk, TrustAnchors};
+pub use links::Links;
 pub use certificate::{CERTIFICATES_MAX, CHAIN_MAX_BYTES, Link};
-pub use revocation::Revocation;
+pub use revocation::{Gap, Reason, Revocation};
 
 pub(crate) use certificate::Chain;
-pub(crate) use revocation::revocation;
+
+use x509_parser::prelude::*;
 
 use crate::Hex;
 use crate::checks::Code;
@@ -59,4 +65,36 @@ impl ChainError {
             Self::CertExpired { .. } => Code::CertExpired,
         }
     }
+}
+
+/// The dotted id of an extension that stands twice, or is critical and means nothing here (RFC 5280 4.2).
+fn extensions_understood(certificate: &X509Certificate<'_>) -> Result<(), String> {
+    let extensions = certificate.extensions();
+    for (at, extension) in extensions.iter().enumerate() {
+        let twice = extensions[..at].iter().any(|earlier| earlier.oid == extension.oid);
+        let known = matches!(
+            extension.parsed_extension(),
+            ParsedExtension::BasicConstraints(_)
+                | ParsedExtension::KeyUsage(_)
+                | ParsedExtension::ExtendedKeyUsage(_)
+        );
+        if twice || (extension.critical && !known) {
+            return Err(extension.oid.to_id_string());
+        }
+    }
+    Ok(())
+}
+
+fn basic_constraints<'a>(certificate: &'a X509Certificate<'_>) -> Option<&'a BasicConstraints> {
+    certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::BasicConstraints(constraints) => Some(constraints),
+        _ => None,
+    })
+}
+
+/// Whether the key usage names certificate signing (RFC 5280 4.2.1.3).
+fn signs_certificates(certificate: &X509Certificate<'_>) -> bool {
+    certificate.extensions().iter().any(|extension| {
+        matches!(extension.parsed_extension(), ParsedExtension::KeyUsage(usage) if usage.key_cert_sign())
+    })
 }

@@ -1,12 +1,11 @@
-//! AMD's revocation lists, one a product, signed by its root (SNP-08, RFC 5280 5).
+//! Revocation lists, and what is known about revocation at all (RFC 5280 5).
 
 use std::fmt;
 
 use serde::Serialize;
 use x509_parser::prelude::*;
 
-use super::Link;
-use super::certificate::{Chain, OID_RSASSA_PSS, rsa_pss};
+use super::frame::{is_framed, list_algorithm};
 use crate::Base64Bytes;
 
 /// Whether a chain is revoked; unknown is its own answer, never a good one.
@@ -17,93 +16,143 @@ pub enum Revocation {
     Good {
         as_of: u64,
     },
+    /// A hold counts as revoked.
     Revoked {
         link: &'static str,
+        reason: Reason,
     },
     Unknown {
         why: Gap,
     },
 }
 
+/// Why a certificate is revoked (RFC 5280 5.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    Unspecified,
+    KeyCompromise,
+    CaCompromise,
+    AffiliationChanged,
+    Superseded,
+    CessationOfOperation,
+    CertificateHold,
+    RemoveFromCrl,
+    PrivilegeWithdrawn,
+    AaCompromise,
+}
+
 /// Why nothing is known about revocation; of several lists the one that came nearest to an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Gap {
-    /// No list of this product's root was given.
+    /// No list of this issuer, or no OCSP answer for this certificate, was given.
     NoList,
-    /// A list of the root is malformed or has a critical extension nobody here understands.
+    /// It is malformed or has a critical extension nobody here understands.
     Format,
-    /// The root did not sign it.
+    /// Its issuer did not sign it.
     Signature,
     /// It was issued after the time of the appraisal.
     NotYetIssued,
     /// Its next update is past, or it names none.
     Expired,
+    /// An OCSP responder answered that it does not know.
+    Undecided,
 }
 
 impl fmt::Display for Revocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Good { as_of } => write!(f, "not revoked as of {as_of}"),
-            Self::Revoked { link } => write!(f, "{link} revoked"),
+            Self::Revoked { link, reason } => write!(f, "{link} revoked: {reason:?}"),
             Self::Unknown { why } => f.write_str(match why {
-                Gap::NoList => "unknown: no revocation list of this root",
-                Gap::Format => "unknown: the revocation list is malformed",
-                Gap::Signature => "unknown: the root did not sign the revocation list",
-                Gap::NotYetIssued => "unknown: the revocation list was issued later than now",
-                Gap::Expired => "unknown: the revocation list is past its next update",
+                Gap::NoList => "unknown: no revocation list or answer of this issuer",
+                Gap::Format => "unknown: the revocation list or answer is malformed",
+                Gap::Signature => "unknown: the issuer did not sign the revocation list or answer",
+                Gap::NotYetIssued => "unknown: the revocation list or answer was issued later than now",
+                Gap::Expired => "unknown: the revocation list or answer is past its next update",
+                Gap::Undecided => "unknown: the responder does not know the certificate",
             }),
         }
     }
 }
 
-/// The strongest answer that the given lists support: one revocation outweighs every good list.
-pub(crate) fn revocation(chain: &Chain<'_>, lists: &[Base64Bytes], now: u64) -> Revocation {
-    lists.iter().map(|list| one_list(chain, list.as_ref(), now)).fold(
-        Revocation::Unknown { why: Gap::NoList },
-        |best, next| match (best, next) {
-            (Revocation::Revoked { .. }, _) => best,
-            (_, Revocation::Revoked { .. }) => next,
-            (Revocation::Good { as_of: old }, Revocation::Good { as_of: new }) => {
-                Revocation::Good { as_of: old.max(new) }
-            }
-            (Revocation::Good { .. }, Revocation::Unknown { .. }) => best,
-            (Revocation::Unknown { .. }, Revocation::Good { .. }) => next,
-            (Revocation::Unknown { why: old }, Revocation::Unknown { why: new }) => {
-                Revocation::Unknown { why: old.max(new) }
-            }
-        },
-    )
+/// Who must have signed a list: the name, the algorithm by dotted id, and how its signatures are verified.
+pub(crate) struct ListIssuer<'l> {
+    pub(crate) subject: &'l [u8],
+    pub(crate) algorithm: &'l str,
+    pub(crate) verify: &'l dyn Fn(&[u8], &[u8]) -> bool,
 }
 
-fn one_list(chain: &Chain<'_>, der: &[u8], now: u64) -> Revocation {
+impl Revocation {
+    /// The stronger of two answers: one revocation outweighs every good list, and a good list every gap.
+    pub(crate) fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Revoked { .. }, _) => self,
+            (_, Self::Revoked { .. }) => other,
+            (Self::Good { as_of: old }, Self::Good { as_of: new }) => Self::Good { as_of: old.max(new) },
+            (Self::Good { .. }, Self::Unknown { .. }) => self,
+            (Self::Unknown { .. }, Self::Good { .. }) => other,
+            (Self::Unknown { why: old }, Self::Unknown { why: new }) => Self::Unknown { why: old.max(new) },
+        }
+    }
+
+    /// Both must hold: a revocation, then a gap, then the older of two good answers.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Revoked { .. }, _) => self,
+            (_, Self::Revoked { .. }) => other,
+            (Self::Unknown { .. }, _) => self,
+            (_, Self::Unknown { .. }) => other,
+            (Self::Good { as_of: a }, Self::Good { as_of: b }) => Self::Good { as_of: a.min(b) },
+        }
+    }
+}
+
+/// The strongest answer that the given lists support on these serial numbers (name of the certificate, INTEGER).
+pub(crate) fn by_lists(
+    issuer: &ListIssuer<'_>,
+    serials: &[(&'static str, &[u8])],
+    lists: &[Base64Bytes],
+    now: u64,
+) -> Revocation {
+    lists
+        .iter()
+        .map(|list| one_list(issuer, serials, list.as_ref(), now))
+        .fold(Revocation::Unknown { why: Gap::NoList }, Revocation::or)
+}
+
+fn one_list(
+    issuer: &ListIssuer<'_>,
+    serials: &[(&'static str, &[u8])],
+    der: &[u8],
+    now: u64,
+) -> Revocation {
     let unknown = |why| Revocation::Unknown { why };
     let Ok((rest, list)) = CertificateRevocationList::from_der(der) else {
         return unknown(Gap::Format);
     };
-    if list.issuer().as_raw() != chain.ark.subject().as_raw() {
+    if list.issuer().as_raw() != issuer.subject {
         return unknown(Gap::NoList);
     }
-    let same_algorithm = list.signature_algorithm == list.tbs_cert_list.signature
-        && list.signature_algorithm.algorithm.to_id_string() == OID_RSASSA_PSS;
+    let (signed, signature) = (list.tbs_cert_list.as_ref(), &list.signature_value.data);
+    let framed = list_algorithm(signed).is_some_and(|algorithm| is_framed(der, signed, algorithm, signature));
+    let named = list.signature_algorithm.algorithm.to_id_string() == issuer.algorithm;
     let critical = list.extensions().iter().any(|extension| extension.critical);
-    if !rest.is_empty() || !same_algorithm || critical || list.signature_value.unused_bits != 0 {
+    if !rest.is_empty() || !framed || !named || critical {
         return unknown(Gap::Format);
     }
-    if rsa_pss(&chain.ark, list.tbs_cert_list.as_ref(), &list.signature_value.data).is_none() {
+    if !(issuer.verify)(signed, signature) {
         return unknown(Gap::Signature);
     }
     let at = i64::try_from(now).unwrap_or(i64::MAX);
     if list.last_update().timestamp() > at {
         return unknown(Gap::NotYetIssued);
     }
-    // A VEK's serial is compared too, though the ASK issued it: a list may be indirect, and a false hit
-    // refuses. A past list still revokes what it names.
-    for (link, certificate) in [(Link::Ask, &chain.ask), (Link::Vek, &chain.vek)] {
-        if list.iter_revoked_certificates().any(|entry| entry.serial() == &certificate.tbs_certificate.serial)
-        {
-            let link = if link == Link::Ask { "ASK" } else { "VEK" };
-            return Revocation::Revoked { link };
+    // A past list still revokes what it names.
+    for &(link, serial) in serials {
+        if let Some(entry) = list.iter_revoked_certificates().find(|entry| entry.raw_serial() == serial) {
+            return Revocation::Revoked { link, reason: Reason::of(entry) };
         }
     }
     match list.next_update() {
@@ -111,5 +160,27 @@ fn one_list(chain: &Chain<'_>, der: &[u8], now: u64) -> Revocation {
             Revocation::Good { as_of: u64::try_from(list.last_update().timestamp()).unwrap_or(0) }
         }
         _ => unknown(Gap::Expired),
+    }
+}
+
+impl Reason {
+    fn of(entry: &RevokedCertificate<'_>) -> Self {
+        entry.reason_code().map_or(Self::Unspecified, |(_, code)| Self::from_code(code.0))
+    }
+
+    /// CRLReason (RFC 5280 5.3.1); what is not listed there counts as unspecified.
+    pub(crate) fn from_code(code: u8) -> Self {
+        match code {
+            1 => Self::KeyCompromise,
+            2 => Self::CaCompromise,
+            3 => Self::AffiliationChanged,
+            4 => Self::Superseded,
+            5 => Self::CessationOfOperation,
+            6 => Self::CertificateHold,
+            8 => Self::RemoveFromCrl,
+            9 => Self::PrivilegeWithdrawn,
+            10 => Self::AaCompromise,
+            _ => Self::Unspecified,
+        }
     }
 }

@@ -6,7 +6,7 @@ use x509_parser::prelude::X509Certificate;
 use super::report::Report;
 use crate::Base64Bytes;
 use crate::Hex;
-use crate::chain::{Chain, ChainError, Link, Revocation, TrustAnchors};
+use crate::chain::{Chain, ChainError, Link, Links, Revocation, TrustAnchors};
 use crate::checks::{CheckId, Code};
 use crate::policy::{Product, Tcb};
 use crate::result::SigningKey;
@@ -49,10 +49,11 @@ pub fn authenticate<'a>(
     report: Report<'a>,
     certificates: &'a [Base64Bytes],
     anchors: &'a TrustAnchors,
+    links: &Links,
     now: u64,
     trace: &mut Trace,
 ) -> Result<AuthenticReport<'a>, Stopped> {
-    let chain = Chain::verify(certificates, anchors)
+    let chain = Chain::verify(certificates, anchors, links)
         .and_then(|chain| Endorsement::read(&chain).map(|endorsement| (chain, endorsement)));
     let judged = match &chain {
         Ok((chain, _)) => {
@@ -101,8 +102,8 @@ impl AuthenticReport<'_> {
         super::report::tcb(self.endorsement.product, bytes)
     }
 
-    pub(crate) fn revocation(&self, lists: &[Base64Bytes], now: u64) -> Revocation {
-        self.chain.revocation(lists, now)
+    pub(crate) fn revocation(&self, lists: &[Base64Bytes], now: u64, links: &Links) -> Revocation {
+        self.chain.revocation(lists, now, links)
     }
 }
 

@@ -47,36 +47,47 @@ impl Demands<'_> {
         Judged::require(unmet.is_empty(), Code::PolicyMismatch, expected, format_args!("{policy:#x}"))
     }
 
+    /// The charter's level, or 0 where no row names another.
     fn privilege_level(&self, authentic: &AuthenticReport<'_>) -> Judged {
-        match self.policy.floor(authentic.product()) {
-            Some(floor) => Judged::equal(Code::VmplMismatch, floor.vmpl.into(), authentic.report().vmpl()),
-            None => Judged::not_shown("no floor for this product"),
-        }
+        let vmpl = self.policy.floor(authentic.product()).map_or(0, |floor| floor.vmpl);
+        Judged::equal(Code::VmplMismatch, vmpl.into(), authentic.report().vmpl())
     }
 
-    /// The reference image that this measurement belongs to: same backend, same image file.
+    /// The reference image that this measurement belongs to: same backend and image file, where a launch
+    /// configuration says which.
     fn image(&self, measurement: Hex<48>) -> Option<&ReferenceImage> {
-        self.reference.images.iter().find(|row| {
-            row.backend == self.config.backend
-                && row.image == self.config.image
-                && row.measurement == measurement
+        self.reference?.images.iter().find(|row| {
+            let launched = self.config.is_none_or(|config| {
+                row.backend == config.backend && row.image == config.image
+            });
+            launched && row.measurement == measurement
         })
     }
 
     fn measurement(&self, image: Option<&ReferenceImage>, measurement: Hex<48>) -> Judged {
-        let expected = format!("a reference value of image {}", self.config.image);
-        Judged::require(image.is_some(), Code::MeasurementMismatch, expected, measurement)
+        let expected = match self.config {
+            Some(config) => format!("a reference value of image {}", config.image),
+            None => "a reference value".to_owned(),
+        };
+        match self.reference {
+            Some(_) => Judged::require(image.is_some(), Code::MeasurementMismatch, expected, measurement),
+            None => self.policy.absent(Code::MeasurementMismatch, expected, "no reference values were given"),
+        }
     }
 
     /// The reference values name no identity block, so none may be there.
     fn identity_block(&self, authentic: &AuthenticReport<'_>) -> Judged {
         let report = authentic.report();
+        if self.reference.is_none() {
+            let expected = "reference values for the identity block";
+            return self.policy.absent(Code::IdKeyMismatch, expected, "no reference values were given");
+        }
         let zero = Hex([0; 48]);
         Judged::equal(Code::IdKeyMismatch, zero, report.id_key_digest())
             .and_then(|| Judged::equal(Code::IdKeyMismatch, zero, report.author_key_digest()))
             .and_then(|| Judged::equal(Code::ImageIdMismatch, Hex([0; 32]), report.family_and_image_id()))
             .and_then(|| match self.policy.floor(authentic.product()) {
-                None => Judged::not_shown("no floor for this product"),
+                None => self.policy.absent(Code::SvnTooLow, "a floor for this product", "no floor for this product"),
                 Some(floor) => Judged::require(
                     report.guest_svn() >= floor.guest_svn,
                     Code::SvnTooLow,

@@ -2,26 +2,27 @@
 
 use super::authentic::AuthenticReport;
 use crate::Hex;
-use crate::appraisal::Collateral;
-use crate::chain::Revocation;
+use crate::chain::Links;
 use crate::checks::{CheckId, Code};
+use crate::collateral::Collateral;
 use crate::config::LaunchConfig;
-use crate::policy::{AppraisalPolicy, Level, Platform, PlatformKind, Product, Tcb};
+use crate::policy::{AppraisalPolicy, Level, PlatformKind, Product, Tcb};
 use crate::reference::ReferenceValues;
-use crate::result::{CpuFacts, SigningKey};
+use crate::result::{SigningKey, SnpFacts};
 use crate::trace::{Judged, Trace};
 
 const MASKED: Hex<64> = Hex([0; 64]);
 /// Bytes of CHIP_ID that a Turin chip fills.
 const TURIN_HWID_LEN: usize = 8;
-const DAY_S: u64 = 86_400;
 
 /// Everything that a report is held against, but its envelope.
 pub struct Demands<'a> {
     pub policy: &'a AppraisalPolicy,
-    pub reference: &'a ReferenceValues,
-    /// Launch configuration whose image and backend choose the reference values.
-    pub config: &'a LaunchConfig,
+    /// None only when evidence is examined without reference values.
+    pub reference: Option<&'a ReferenceValues>,
+    /// Launch configuration whose image and backend choose the reference values; none in an examination.
+    pub config: Option<&'a LaunchConfig>,
+    pub links: &'a Links,
     pub collateral: &'a Collateral,
     /// Unix seconds.
     pub now: u64,
@@ -29,10 +30,10 @@ pub struct Demands<'a> {
 
 impl Demands<'_> {
     /// Runs every check on an authentic report; `trace` holds each verdict.
-    pub fn judge(&self, authentic: &AuthenticReport<'_>, trace: &mut Trace) -> CpuFacts {
+    pub fn judge(&self, authentic: &AuthenticReport<'_>, trace: &mut Trace) -> SnpFacts {
         let report = authentic.report();
         let product = authentic.product();
-        let revocation = authentic.revocation(&self.collateral.snp_crls, self.now);
+        let revocation = authentic.revocation(&self.collateral.snp_crls, self.now, self.links);
         trace.note(
             CheckId::Snp05,
             match report.first_reserved(product) {
@@ -40,8 +41,8 @@ impl Demands<'_> {
                 Some(what) => Judged::fail(Code::ReservedNonZero, "all reserved zero", what),
             },
         );
-        trace.note(CheckId::Snp08, self.revocation(revocation));
-        trace.note(CheckId::Col03, self.collateral_age(revocation));
+        trace.note(CheckId::Snp08, self.policy.revocation(revocation));
+        trace.collateral_age(revocation, self.policy, self.now);
         trace.note(CheckId::Snp09, self.signing_key(authentic));
         trace.note(CheckId::Snp10, products_agree(authentic));
         trace.note(CheckId::Snp11, self.product_allowed(authentic));
@@ -53,10 +54,10 @@ impl Demands<'_> {
         trace.note(CheckId::Snp14, self.committed(authentic));
         trace.note(CheckId::Snp15, chip_is_certified(authentic));
         trace.note(CheckId::Snp16, self.chip_named(authentic));
-        trace.note(CheckId::Snp17, self.chip_enrolled(report.chip_id()));
+        trace.note(CheckId::Snp17, self.policy.enrolled(PlatformKind::ChipId, Some(&report.chip_id().into()), Code::UnknownChip, self.now));
         trace.note(CheckId::Snp20, self.platform_bits(report.platform_info()));
         let image_name = self.judge_guest(authentic, trace);
-        CpuFacts {
+        SnpFacts {
             product,
             report_version: report.version(),
             reported_tcb: authentic.tcb(report.reported_tcb()),
@@ -72,40 +73,6 @@ impl Demands<'_> {
             signing_key: authentic.signing_key(),
             revocation,
             image_name,
-        }
-    }
-
-    fn revocation(&self, revocation: Revocation) -> Judged {
-        const EXPECTED: &str = "not revoked";
-        match (revocation, self.policy.level()) {
-            (Revocation::Good { .. }, _) => Judged::pass(EXPECTED, revocation),
-            (Revocation::Revoked { .. }, _) => Judged::fail(Code::CertRevoked, EXPECTED, revocation),
-            (Revocation::Unknown { .. }, Level::Lab) => Judged::warning(EXPECTED, revocation),
-            (Revocation::Unknown { .. }, Level::Standard | Level::Strict) => {
-                Judged::fail(Code::RevocationUnknown, EXPECTED, revocation)
-            }
-        }
-    }
-
-    fn collateral_age(&self, revocation: Revocation) -> Judged {
-        let limit_days = match self.policy.level() {
-            Level::Strict => 7,
-            Level::Standard => 30,
-            Level::Lab => 365,
-        };
-        match revocation {
-            Revocation::Good { as_of } => {
-                let age_s = self.now.saturating_sub(as_of);
-                Judged::require(
-                    age_s <= limit_days * DAY_S,
-                    Code::CollateralStale,
-                    format_args!("at most {limit_days} days"),
-                    format_args!("{age_s} s"),
-                )
-            }
-            Revocation::Revoked { .. } | Revocation::Unknown { .. } => {
-                Judged::not_applicable("no revocation list in use")
-            }
         }
     }
 
@@ -133,7 +100,7 @@ impl Demands<'_> {
         // A version 2 report has no CPUID: only the certificate names its product.
         let shown = authentic.report().version() >= 3 || level == Level::Lab;
         Judged::require(
-            shown && self.policy.floor(product).is_some(),
+            shown && self.policy.allows(product),
             Code::ProductRefused,
             expected,
             format_args!("{product:?}, report version {}, level {level:?}", authentic.report().version()),
@@ -142,7 +109,7 @@ impl Demands<'_> {
 
     fn tcb_floor(&self, authentic: &AuthenticReport<'_>) -> Judged {
         let Some(floor) = self.policy.floor(authentic.product()) else {
-            return Judged::not_shown("no floor for this product");
+            return self.policy.absent(Code::TcbTooOld, "a floor for this product", "no floor for this product");
         };
         let report = authentic.report();
         let shown = [
@@ -183,32 +150,13 @@ impl Demands<'_> {
         }
     }
 
-    /// An allow-list is required above `lab`, and holds wherever a charter has one.
-    fn list_required(&self) -> bool {
-        self.policy.level() != Level::Lab || !self.policy.platforms().is_empty()
-    }
-
     fn chip_named(&self, authentic: &AuthenticReport<'_>) -> Judged {
         let report = authentic.report();
         let masked = report.chip_id() == MASKED || report.key_info() >> 1 & 1 == 1;
-        match (masked, self.list_required()) {
+        match (masked, self.policy.list_required(PlatformKind::ChipId)) {
             (false, _) => Judged::pass("a chip id", "a chip id"),
             (true, true) => Judged::fail(Code::ChipIdMasked, "a chip id", "masked"),
             (true, false) => Judged::warning("a chip id", "masked"),
-        }
-    }
-
-    fn chip_enrolled(&self, chip_id: Hex<64>) -> Judged {
-        if !self.list_required() {
-            return Judged::warning("an enrolled chip", "no allow-list in this lab charter");
-        }
-        let enrolled = |row: &&Platform| row.kind == PlatformKind::ChipId && row.id == chip_id;
-        match self.policy.platforms().iter().find(enrolled) {
-            None => Judged::fail(Code::UnknownChip, "an enrolled chip", chip_id),
-            Some(Platform { revoked_at: Some(at), .. }) if *at <= self.now => {
-                Judged::fail(Code::PlatformRevoked, "a chip still enrolled", format_args!("revoked at {at}"))
-            }
-            Some(_) => Judged::pass("an enrolled chip", chip_id),
         }
     }
 

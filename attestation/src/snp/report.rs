@@ -33,15 +33,12 @@ impl<'a> Report<'a> {
     /// Reads the structure: length, version, signature algorithm, signature padding (BND-09, SNP-01..03).
     pub fn parse(bytes: &'a [u8], trace: &mut Trace) -> Result<Self, Stopped> {
         let code = if bytes.len() > REPORT_LEN { Code::TrailingBytes } else { Code::ReportLength };
-        trace.gate(
-            CheckId::Bnd09,
-            Judged::require(
-                bytes.len() == REPORT_LEN,
-                code,
-                format_args!("{REPORT_LEN} bytes"),
-                format_args!("{} bytes", bytes.len()),
-            ),
-        )?;
+        trace.exact_length(Judged::require(
+            bytes.len() == REPORT_LEN,
+            code,
+            format_args!("{REPORT_LEN} bytes"),
+            format_args!("{} bytes", bytes.len()),
+        ))?;
         let bytes = bytes.try_into().map_err(|_| Stopped)?;
         let report = Self { bytes };
         let version = report.version();

@@ -13,7 +13,7 @@ fn minted_guests_pass_and_carry_what_was_shown() {
     for (guest, version) in [(Guest::turin(), 5), (Guest::milan(), 3)] {
         let evidence = guest.evidence();
         let result = Setup::lab().appraise(&evidence).unwrap();
-        assert_eq!(result.cpu().report_version, version);
+        assert_eq!(result.cpu().snp().unwrap().report_version, version);
         assert_eq!(result.anchors(), Anchors::NotVendor(foreign().digest()));
         assert!(result.anchors().to_string().contains("NOT A VENDOR ROOT"));
         assert_eq!(result.keys().digests(), evidence.keys.digests());
@@ -21,7 +21,7 @@ fn minted_guests_pass_and_carry_what_was_shown() {
         assert_eq!(result.keys().tls_spki(), evidence.keys.tls_spki.as_ref());
         assert_eq!(result.config().lease, LEASE);
         assert_eq!(result.runtime().nonce, NONCE);
-        assert_eq!(result.cpu().image_name, "guest");
+        assert_eq!(result.cpu().image_name(), "guest");
         assert_eq!(result.level(), Level::Lab);
         assert_eq!(result.appraised_at(), NOW);
         assert_eq!(result.evidence(), evidence.digest());
@@ -63,7 +63,7 @@ fn evd_01_more_than_the_limits() {
     let mut evidence = Guest::turin().evidence();
     evidence.config = vec![b' '; 16 * 1024 + 1].into();
     assert_eq!(Setup::lab().refused(&evidence), too_large);
-    let collateral = Collateral { snp_crls: vec![Default::default(); 17] };
+    let collateral = Collateral { snp_crls: vec![Default::default(); 65], ..Collateral::none() };
     let setup = Setup { collateral, ..Setup::lab() };
     assert_eq!(setup.refused(&Guest::turin().evidence()), too_large);
 }

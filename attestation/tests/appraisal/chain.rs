@@ -64,7 +64,7 @@ fn snp_06_a_root_that_is_not_pinned() {
         refused(&["vcek_turin.der", "ask_forged.der", "ark_stranger.der"]),
         chain(Code::UntrustedRoot)
     );
-    let only_milan = ForeignAnchors { snp: foreign().snp[1..].to_vec() };
+    let only_milan = ForeignAnchors::of_snp(foreign().snp[1..].to_vec());
     let setup = Setup { anchors: TrustAnchors::foreign(only_milan).unwrap(), ..Setup::lab() };
     assert_eq!(setup.refused(&Guest::turin().evidence()), chain(Code::UntrustedRoot));
 }
@@ -135,7 +135,7 @@ fn snp_07_dates() {
 }
 
 fn with_lists(level: Level, names: &[&str]) -> Setup {
-    let collateral = Collateral { snp_crls: files(names) };
+    let collateral = Collateral { snp_crls: files(names), ..Collateral::none() };
     if level == Level::Lab {
         return Setup { collateral, ..Setup::lab() };
     }
@@ -206,7 +206,7 @@ fn col_03_lists_older_than_the_level_allows() {
 #[test]
 fn foreign_sets_that_are_no_roots() {
     let ark = |product, name| ForeignArk { product, ark_der: file(name) };
-    let set = |snp: Vec<ForeignArk>| TrustAnchors::foreign(ForeignAnchors { snp }).map(|_| ());
+    let set = |snp: Vec<ForeignArk>| TrustAnchors::foreign(ForeignAnchors::of_snp(snp)).map(|_| ());
     assert_eq!(set(vec![]).unwrap_err().code(), Code::ChainShape);
     let twice = vec![ark(Product::Turin, "ark_turin.der"), ark(Product::Turin, "ark_turin.der")];
     assert_eq!(set(twice), Err(ChainError::DuplicateProduct { product: Product::Turin }));

@@ -3,12 +3,12 @@
 //! A public report answers no challenge of ours, so these run the steps below the envelope.
 
 use tiltyard_attestation::policy::{
-    AppraisalPolicy, GpuFloor, Level, Platform, PlatformKind, Product, SnpFloor, Tcb, TeeFloor,
+    AppraisalPolicy, GpuFloor, Level, Platform, PlatformId, PlatformKind, Product, SnpFloor, Tcb, TeeFloor,
 };
 use tiltyard_attestation::reference::{ReferenceImage, ReferenceValues};
 use tiltyard_attestation::snp::{Demands, Report, authenticate};
 use tiltyard_attestation::{
-    Backend, Base64Bytes, CheckId, Code, Collateral, Hex, LaunchConfig, Role, Trace, TrustAnchors, Verdict,
+    Backend, Base64Bytes, CheckId, Code, Collateral, Hex, LaunchConfig, Links, Role, Trace, TrustAnchors, Verdict,
 };
 
 use crate::minted::NOW;
@@ -41,7 +41,7 @@ pub fn run(report: &[u8], certificates: &[Base64Bytes], now: u64) -> (Option<(Ch
     let anchors = TrustAnchors::vendor();
     let mut trace = Trace::new();
     let result = Report::parse(report, &mut trace)
-        .and_then(|report| authenticate(report, certificates, &anchors, now, &mut trace).map(|_| ()));
+        .and_then(|report| authenticate(report, certificates, &anchors, &Links::new(), now, &mut trace).map(|_| ()));
     let finding = trace.findings().first().map(|finding| (finding.check, finding.code));
     assert_eq!(result.is_err(), finding.is_some(), "a refusal has a finding, and only a refusal");
     (finding, trace)
@@ -157,9 +157,10 @@ fn judged(genuine: &Genuine, level: Level, now: u64) -> Vec<(CheckId, Code)> {
     let bytes = file(genuine.report);
     let certificates = certificates(genuine.vek, genuine.chain);
     let anchors = TrustAnchors::vendor();
+    let links = Links::new();
     let mut trace = Trace::new();
     let report = Report::parse(&bytes, &mut trace).unwrap();
-    let authentic = authenticate(report, &certificates, &anchors, now, &mut trace).unwrap();
+    let authentic = authenticate(report, &certificates, &anchors, &links, now, &mut trace).unwrap();
     assert_eq!(authentic.product(), Product::Milan);
     let row = |product| SnpFloor {
         product,
@@ -172,7 +173,7 @@ fn judged(genuine: &Genuine, level: Level, now: u64) -> Vec<(CheckId, Code)> {
     if level != Level::Lab {
         platforms.push(Platform {
             kind: PlatformKind::ChipId,
-            id: Hex::from_slice(&bytes[0x1A0..0x1E0]).unwrap(),
+            id: PlatformId::new(&bytes[0x1A0..0x1E0]).unwrap(),
             custody: String::new(),
             enrolled_at: 0,
             revoked_at: None,
@@ -181,15 +182,15 @@ fn judged(genuine: &Genuine, level: Level, now: u64) -> Vec<(CheckId, Code)> {
     let policy = AppraisalPolicy::from_floors(
         level,
         &[Backend::Snp],
-        &TeeFloor { snp: vec![row(product)] },
-        &GpuFloor { count: 0 },
+        &TeeFloor { snp: vec![row(product)], tdx: None },
+        &GpuFloor::none(),
         &platforms,
     )
     .unwrap();
     let image = Hex([1; 32]);
     let measurement = Hex::from_slice(&bytes[0x090..0x0C0]).unwrap();
     let reference = ReferenceValues {
-        images: vec![ReferenceImage { name: String::new(), backend: Backend::Snp, image, measurement }],
+        images: vec![ReferenceImage { name: String::new(), backend: Backend::Snp, image, measurement, tdx: None }],
         foreign_anchors: None,
     };
     let config = LaunchConfig {
@@ -207,7 +208,7 @@ fn judged(genuine: &Genuine, level: Level, now: u64) -> Vec<(CheckId, Code)> {
     };
     let collateral = Collateral::none();
     let demands =
-        Demands { policy: &policy, reference: &reference, config: &config, collateral: &collateral, now };
+        Demands { policy: &policy, reference: Some(&reference), config: Some(&config), links: &links, collateral: &collateral, now };
     let facts = demands.judge(&authentic, &mut trace);
     assert_eq!(facts.measurement, measurement);
     trace.findings().iter().map(|finding| (finding.check, finding.code)).collect()

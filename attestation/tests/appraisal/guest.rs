@@ -105,7 +105,7 @@ fn floors_that_are_no_policy() {
     let lab = Setup::lab();
     let strict = Setup::above(Level::Strict);
     let policy = |level, backends: &[Backend], tee: &TeeFloor, platforms: &[_]| {
-        AppraisalPolicy::from_floors(level, backends, tee, &GpuFloor { count: 0 }, platforms)
+        AppraisalPolicy::from_floors(level, backends, tee, &GpuFloor::none(), platforms)
     };
     assert!(policy(Level::Lab, &lab.backends, &lab.tee, &[]).is_ok());
     assert!(policy(Level::Strict, &strict.backends, &strict.tee, &strict.platforms).is_ok());
@@ -129,11 +129,11 @@ fn floors_that_are_no_policy() {
     for (level, product) in
         [(Level::Strict, Product::Milan), (Level::Strict, Product::Genoa), (Level::Standard, Product::Milan)]
     {
-        let tee = TeeFloor { snp: vec![SnpFloor { product, ..lab.tee.snp[0] }] };
+        let tee = TeeFloor { snp: vec![SnpFloor { product, ..lab.tee.snp[0] }], tdx: None };
         let got = policy(level, &[Backend::Snp], &tee, &strict.platforms);
         assert_eq!(got, Err(PolicyError::ProductBelowCharter { product, level }));
     }
-    let twice = TeeFloor { snp: vec![lab.tee.snp[0], lab.tee.snp[0]] };
+    let twice = TeeFloor { snp: vec![lab.tee.snp[0], lab.tee.snp[0]], tdx: None };
     assert!(matches!(policy(Level::Lab, &lab.backends, &twice, &[]), Err(PolicyError::Duplicate { .. })));
     let platforms = [strict.platforms[0].clone(), strict.platforms[0].clone()];
     assert!(matches!(

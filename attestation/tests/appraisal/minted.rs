@@ -190,7 +190,7 @@ impl Setup {
         Self {
             level: Level::Lab,
             backends: vec![Backend::Process, Backend::Snp],
-            tee: TeeFloor { snp: vec![floor(Product::Turin, TURIN_TCB), floor(Product::Milan, MILAN_TCB)] },
+            tee: TeeFloor { snp: vec![floor(Product::Turin, TURIN_TCB), floor(Product::Milan, MILAN_TCB)], tdx: None },
             gpus: 0,
             platforms: Vec::new(),
             mitigations: 0,
@@ -207,7 +207,7 @@ impl Setup {
     /// Above `lab`: Turin, backend Snp, an enrolled chip. The roots stay foreign, so POL-02 always fails.
     pub fn above(level: Level) -> Self {
         let lab = Self::lab();
-        let tee = TeeFloor { snp: lab.tee.snp[..1].to_vec() };
+        let tee = TeeFloor { snp: lab.tee.snp[..1].to_vec(), tdx: None };
         let mut id = [0; 64];
         id[..8].copy_from_slice(&[0x1E, 0x55, 0x0A, 0x8E, 0xE5, 0xCF, 0x9F, 0x4D]);
         let platforms = vec![Platform {
@@ -221,7 +221,7 @@ impl Setup {
     }
 
     pub fn verifier(&self) -> Verifier {
-        let gpu = GpuFloor { count: self.gpus };
+        let gpu = GpuFloor { count: self.gpus, devices: None };
         let policy =
             AppraisalPolicy::from_floors(self.level, &self.backends, &self.tee, &gpu, &self.platforms)
                 .unwrap()

@@ -6,7 +6,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tiltyard_attestation::evidence::Evidence;
 use tiltyard_attestation::result::Anchors;
 use tiltyard_attestation::{
-    Base64Bytes, CRL_MAX_BYTES, CRLS_MAX, Challenge, Collateral, ConfigError, ForeignAnchors, Hex,
+    Base64Bytes, CRL_MAX_BYTES, COLLATERAL_ITEMS_MAX, Challenge, Collateral, ConfigError, ForeignAnchors, Hex,
     LaunchConfig, Refusal, Role, TrustAnchors, Verifier,
 };
 use tiltyard_provisioning::charter::{CharterError, OpenCharter};
@@ -69,7 +69,7 @@ pub enum GateError {
     OtherAnchors { expected: String, got: Hex<32> },
     #[error("{0}")]
     Input(String),
-    #[error("revocation lists: expected at most {CRLS_MAX}, found {got}")]
+    #[error("revocation lists: expected at most {COLLATERAL_ITEMS_MAX}, found {got}")]
     TooManyCrls { got: usize },
     #[error("no random bytes from the system")]
     Random,
@@ -111,7 +111,7 @@ impl CharterGate {
                 TrustAnchors::foreign(set).map_err(|error| wrong(error.to_string()))?
             }
         };
-        if settings.crls.len() > CRLS_MAX {
+        if settings.crls.len() > COLLATERAL_ITEMS_MAX {
             return Err(GateError::TooManyCrls { got: settings.crls.len() });
         }
         let mut snp_crls: Vec<Base64Bytes> = Vec::new();

@@ -159,7 +159,7 @@ fn document(
                 vmpl: 0,
             }],
         },
-        gpu_floor: GpuFloor { count: 0 },
+        gpu_floor: GpuFloor::none(),
         platforms: Vec::new(),
         tournament: TournamentTerms {
             id: TOURNAMENT.to_owned(),

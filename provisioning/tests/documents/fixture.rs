@@ -61,8 +61,8 @@ pub fn charter() -> Charter {
             images: vec![image(Backend::Process, 7)],
             foreign_anchors: Some(Hex([8; 32])),
         },
-        tee_floor: TeeFloor { snp: vec![floor(Product::Turin)] },
-        gpu_floor: GpuFloor { count: 0 },
+        tee_floor: TeeFloor { snp: vec![floor(Product::Turin)], tdx: None },
+        gpu_floor: GpuFloor::none(),
         platforms: vec![platform(9)],
         tournament: TournamentTerms {
             id: "cup-1".into(),

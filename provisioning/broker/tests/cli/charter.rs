@@ -49,8 +49,8 @@ pub(super) fn charter(owner: &Value, operator: &Value) -> Charter {
         level: Level::Lab,
         backends: vec![Backend::Process],
         reference_values: ReferenceValues { images: vec![image], foreign_anchors: None },
-        tee_floor: TeeFloor { snp: Vec::new() },
-        gpu_floor: GpuFloor { count: 0 },
+        tee_floor: TeeFloor { snp: Vec::new(), tdx: None },
+        gpu_floor: GpuFloor::none(),
         platforms: Vec::new(),
         tournament: TournamentTerms {
             id: "cup".into(),
