@@ -1,11 +1,11 @@
 //! The certificate chain of one GPU or switch: leaf, BROM, provisioner, family identity, root.
 
-use super::Architecture;
 use super::certificate::{
     Attribute, CertificateFields, END_OF_TIME, Extension, Name, SIGNS_CERTIFICATES,
     SIGNS_CERTIFICATES_AND_LISTS, SIGNS_DATA, TimeForm, Validity, midnight,
 };
 use super::keys::{KeyName, Keyring};
+use super::{Architecture, Spelled};
 
 /// Certificates of one chain.
 pub const CHAIN_CERTIFICATES: usize = 5;

@@ -1,7 +1,7 @@
 //! Firmware and drivers that the genuine samples show, and what their reports say of them.
 
 use super::measurements::{self, Golden};
-use super::{Architecture, Mode};
+use super::{Architecture, GpuMode, Spelled};
 
 /// Which fields stand at the end of the opaque part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,11 +128,11 @@ impl Firmware {
         format!("{prefix}_{project}_{project_sku}_{chip_sku}_{version}")
     }
 
-    pub fn mode(&self) -> Mode {
+    pub fn mode(&self) -> GpuMode {
         match self.layout {
-            Layout::Hopper550 | Layout::Blackwell575 => Mode::Spt,
-            Layout::BlackwellMpt => Mode::Mpt,
-            Layout::Hopper590 | Layout::Ls10 => Mode::Ppcie,
+            Layout::Hopper550 | Layout::Blackwell575 => GpuMode::Spt,
+            Layout::BlackwellMpt => GpuMode::Mpt,
+            Layout::Hopper590 | Layout::Ls10 => GpuMode::Ppcie,
         }
     }
 

@@ -2,9 +2,9 @@
 
 use sha2::{Digest, Sha384};
 
-use super::Architecture;
 use super::firmware::Firmware;
 use super::spdm::{Block, VALUE_BYTES};
+use super::{Architecture, Spelled};
 
 /// Which manifest carries an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,31 +23,34 @@ pub mod device;
 pub mod draft;
 pub mod firmware;
 pub mod formats;
-pub mod hostile;
+//pub mod hostile;
 pub mod keys;
 pub mod manifest;
 pub mod measurements;
 pub mod ocsp;
 pub mod opaque;
 pub mod sets;
+pub mod signers;
 pub mod spdm;
 mod xml;
 
 pub use draft::{Draft, EvidenceSet};
 pub use sets::Lab;
+pub use tiltyard_attestation::policy::{Architecture, GpuMode};
 
-/// Family of an attested device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Architecture {
-    Hopper,
-    Blackwell,
-    /// NVSwitch of the HGX Hopper boards.
-    Ls10,
+/// How NVIDIA spells an architecture in different places.
+pub trait Spelled {
+    /// Chip, as the common names of device certificates have it.
+    fn chip(self) -> &'static str;
+    /// Product, as manifests and their service have it.
+    fn product(self) -> &'static str;
+    /// Member `arch` of the collector's JSON.
+    fn evidence_name(self) -> &'static str;
+    fn is_switch(self) -> bool;
 }
 
-impl Architecture {
-    /// Chip, as the common names of device certificates spell it.
-    pub fn chip(self) -> &'static str {
+impl Spelled for Architecture {
+    fn chip(self) -> &'static str {
         match self {
             Self::Hopper => "GH100",
             Self::Blackwell => "GB100",
@@ -55,8 +58,7 @@ impl Architecture {
         }
     }
 
-    /// Product, as manifests and their service spell it.
-    pub fn product(self) -> &'static str {
+    fn product(self) -> &'static str {
         match self {
             Self::Hopper => "GH100",
             Self::Blackwell => "GB100",
@@ -64,8 +66,7 @@ impl Architecture {
         }
     }
 
-    /// Member `arch` of the collector's JSON.
-    pub fn evidence_name(self) -> &'static str {
+    fn evidence_name(self) -> &'static str {
         match self {
             Self::Hopper => "HOPPER",
             Self::Blackwell => "BLACKWELL",
@@ -73,18 +74,7 @@ impl Architecture {
         }
     }
 
-    pub fn is_switch(self) -> bool {
+    fn is_switch(self) -> bool {
         self == Self::Ls10
     }
-}
-
-/// How the devices of one guest are joined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// One GPU.
-    Spt,
-    /// Several GPUs, each on its own (Blackwell).
-    Mpt,
-    /// Eight Hopper GPUs and four switches, NVLink in clear, one tenant.
-    Ppcie,
 }

@@ -1,5 +1,6 @@
 //! The opaque part of a report: `{type u16, size u16, data}`, little endian, in the genuine order and sizes.
 
+use super::Spelled;
 use super::firmware::{Firmware, Layout};
 
 /// Driver version, text and NUL.
