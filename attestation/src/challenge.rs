@@ -4,6 +4,8 @@ use crate::{Hex, Role};
 
 /// Longest life of a challenge, in seconds (BND-02).
 pub const CHALLENGE_LIFETIME_S: u64 = 60;
+/// Longest time that an appraisal of devices holds, in seconds (BND-10).
+pub const DEVICES_LIFETIME_S: u64 = 3_600;
 
 /// One issued nonce, made by the party that issued it and consumed by one appraisal.
 ///
@@ -18,6 +20,19 @@ pub struct Challenge {
     pub(crate) lease: Hex<16>,
     pub(crate) issued_at: u64,
     pub(crate) channel: Option<Hex<32>>,
+    pub(crate) peer: Option<Vec<u8>>,
+    pub(crate) devices: Option<EarlierDevices>,
+}
+
+/// The last full appraisal of this guest's devices; a renewal rests on it for an hour (BND-10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EarlierDevices {
+    /// `profile.boot` of the evidence that was appraised.
+    pub boot: Hex<32>,
+    /// Unix seconds.
+    pub appraised_at: u64,
+    pub gpus: u8,
+    pub switches: u8,
 }
 
 impl Challenge {
@@ -30,12 +45,23 @@ impl Challenge {
         lease: Hex<16>,
         issued_at: u64,
     ) -> Self {
-        Self { nonce, role, charter, order, lease, issued_at, channel: None }
+        Self { nonce, role, charter, order, lease, issued_at, channel: None, peer: None, devices: None }
     }
 
     /// Demands evidence bound to this TLS 1.3 exporter (CHN-01).
     pub fn with_channel(self, exporter: Hex<32>) -> Self {
         Self { channel: Some(exporter), ..self }
+    }
+
+    /// Demands that the channel's peer, whose certificate has this SubjectPublicKeyInfo (DER), is the attested one
+    /// (CHN-02).
+    pub fn with_peer(self, spki: Vec<u8>) -> Self {
+        Self { peer: Some(spki), ..self }
+    }
+
+    /// Accepts evidence without devices for as long as this earlier appraisal of them holds (BND-10).
+    pub fn with_devices(self, earlier: EarlierDevices) -> Self {
+        Self { devices: Some(earlier), ..self }
     }
 
     /// Whether `got` is this nonce, in constant time over all 32 bytes (BND-01).

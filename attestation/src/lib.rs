@@ -61,7 +61,7 @@ pub mod snp;
 pub use appraisal::{Refusal, Verifier};
 pub use bytes::{Base64Bytes, BytesError, Hex};
 pub use chain::{ChainError, ForeignAnchors, ForeignArk, Links, TrustAnchors};
-pub use challenge::{CHALLENGE_LIFETIME_S, Challenge};
+pub use challenge::{CHALLENGE_LIFETIME_S, Challenge, DEVICES_LIFETIME_S, EarlierDevices};
 pub use checks::{CheckId, CheckOutcome, Code, Finding, Verdict};
 pub use collateral::{Collateral, TdxCollateral};
 pub use config::{Backend, ConfigError, Disk, LaunchConfig, Role};

@@ -8,9 +8,7 @@ use crate::binding::{HpkePublicKey, KeyDigests, PresentedKeys, Runtime};
 use crate::chain::Revocation;
 use crate::checks::CheckOutcome;
 use crate::evidence::DeviceKind;
-use crate::policy::{
-    Architecture, GpuMode, Level, PlatformFlag, PlatformId, Product, Tcb, TcbStatus,
-};
+use crate::policy::{Architecture, GpuMode, Level, PlatformFlag, PlatformId, Product, Tcb, TcbStatus};
 use crate::{Hex, LaunchConfig};
 
 /// Whose roots the evidence was verified to. Part of every result, receipt, record and page.

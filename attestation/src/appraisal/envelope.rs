@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use crate::binding::{DeviceDigest, KEM_X25519, KEM_XWING, KeyDigests, PresentedKeys, Runtime};
 use crate::chain::{CERTIFICATES_MAX, CHAIN_MAX_BYTES};
-use crate::collateral::Collateral;
 use crate::challenge::{CHALLENGE_LIFETIME_S, Challenge};
 use crate::checks::{CheckId, Code};
+use crate::collateral::Collateral;
 use crate::config::{Backend, CONFIG_MAX_BYTES, LaunchConfig};
 use crate::evidence::{CpuEvidence, DeviceEvidence, Evidence};
 use crate::snp::Report;
@@ -115,6 +115,7 @@ pub(super) fn bind(
     )?;
     trace.gate(CheckId::Bnd07, same_identity(challenge, evidence, &runtime))?;
     trace.gate(CheckId::Chn01, same_channel(challenge, &runtime))?;
+    trace.gate(CheckId::Chn02, same_peer(challenge, evidence))?;
     trace.gate(CheckId::Bnd05, Judged::not_applicable("no device"))?;
     trace.gate(CheckId::Bnd06, same_devices(&evidence.devices, &runtime.additional_evidence))?;
     trace.gate(CheckId::Bnd10, Judged::not_applicable("no device"))?;
@@ -201,6 +202,17 @@ fn same_channel(challenge: &Challenge, runtime: &Runtime) -> Judged {
         (Some(expected), None) => Judged::fail(Code::ChannelBinding, expected, "no channel"),
         (None, Some(_)) => Judged::not_shown("the challenge names no channel to compare with"),
         (None, None) => Judged::not_applicable("no channel"),
+    }
+}
+
+/// The peer's certificate holds the attested TLS key (CHN-02). The side that gives the evidence stands in the
+/// exporter's context, so reflected evidence already fails CHN-01.
+fn same_peer(challenge: &Challenge, evidence: &Evidence) -> Judged {
+    match &challenge.peer {
+        Some(spki) => {
+            Judged::equal(Code::ChannelPeer, Hex::sha256(spki), Hex::sha256(&evidence.keys.tls_spki.0))
+        }
+        None => Judged::not_applicable("the challenge names no peer certificate"),
     }
 }
 

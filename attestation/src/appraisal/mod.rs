@@ -7,17 +7,17 @@ use std::fmt;
 use serde::Serialize;
 
 use self::envelope::Bound;
+use crate::Backend;
 use crate::chain::{Links, TrustAnchors};
-use crate::collateral::Collateral;
 use crate::challenge::Challenge;
 use crate::checks::{CheckId, CheckOutcome, Code, Finding, Part};
+use crate::collateral::Collateral;
 use crate::evidence::Evidence;
 use crate::policy::{AppraisalPolicy, Level};
 use crate::reference::ReferenceValues;
 use crate::result::{Anchors, AttestationResult, AttestedKeys, CpuFacts, SnpFacts};
 use crate::snp::{self, Demands, Report};
 use crate::trace::{Judged, Stopped, Submod, Trace};
-use crate::Backend;
 
 /// Why evidence was refused: every finding, not only the first one after the signatures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -106,6 +106,9 @@ impl Verifier {
         trace.note(CheckId::Pol02, self.anchors_allowed());
         let (count, _) = self.policy.device_count(challenge.role);
         trace.note(CheckId::Gpu17, Judged::equal(Code::TopologyMismatch, count, evidence.devices.len()));
+        for check in [CheckId::Gpu15, CheckId::Gpu18] {
+            trace.note(check, Judged::not_applicable("no device"));
+        }
         let demands = Demands {
             links: &self.links,
             policy: &self.policy,

@@ -118,7 +118,10 @@ impl TrustAnchors {
         let ec = [&set.intel, &set.nvidia_device, &set.nvidia_rim];
         let count = set.snp.len() + ec.iter().filter(|root| root.is_some()).count();
         if count == 0 || set.snp.len() > FOREIGN_ARKS_MAX {
-            return Err(ChainError::Shape { expected: "1 to 3 roots of AMD's shape, or others", got: count.to_string() });
+            return Err(ChainError::Shape {
+                expected: "1 to 3 roots of AMD's shape, or others",
+                got: count.to_string(),
+            });
         }
         let label = Anchors::NotVendor(set.digest());
         let mut arks: Vec<Ark> = Vec::with_capacity(set.snp.len());

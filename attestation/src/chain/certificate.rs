@@ -112,10 +112,10 @@ impl<'a> Chain<'a> {
 
     /// Whether the root's revocation lists name the chain.
     pub(crate) fn revocation(&self, lists: &[Base64Bytes], now: u64, links: &Links) -> Revocation {
-        let verify = |message: &[u8], signature: &[u8]| {
-            rsa_pss(&self.ark, message, signature, links).is_some()
-        };
-        let issuer = ListIssuer { subject: self.ark.subject().as_raw(), algorithm: OID_RSASSA_PSS, verify: &verify };
+        let verify =
+            |message: &[u8], signature: &[u8]| rsa_pss(&self.ark, message, signature, links).is_some();
+        let issuer =
+            ListIssuer { subject: self.ark.subject().as_raw(), algorithm: OID_RSASSA_PSS, verify: &verify };
         // A VEK's serial is looked up too, though the ASK issued it: a list may be indirect, and a false hit
         // refuses.
         let serials = [("ASK", self.ask.raw_serial()), ("VEK", self.vek.raw_serial())];
@@ -233,7 +233,11 @@ fn may_issue(certificate: &X509Certificate<'_>, link: Link) -> Result<(), ChainE
     if link == Link::Ark && constraints.path_len_constraint == Some(0) {
         return Err(refuse("its path length allows no intermediate"));
     }
-    if super::signs_certificates(certificate) { Ok(()) } else { Err(refuse("its key usage lacks certificate signing")) }
+    if super::signs_certificates(certificate) {
+        Ok(())
+    } else {
+        Err(refuse("its key usage lacks certificate signing"))
+    }
 }
 
 /// RSA-PSS 4096 SHA-384 over the received TBS bytes.

@@ -81,7 +81,8 @@ impl<'a> Certificate<'a> {
         if !framed {
             return Err(format("the signed part in its one frame", &"another frame"));
         }
-        super::extensions_understood(&x509).map_err(|oid| format("extensions once, critical ones known", &oid))?;
+        super::extensions_understood(&x509)
+            .map_err(|oid| format("extensions once, critical ones known", &oid))?;
         let algorithm = &x509.public_key().algorithm;
         let named = algorithm.parameters.as_ref().and_then(|any| any.clone().oid().ok());
         let named = named.map(|oid| oid.to_id_string()).unwrap_or_default();
@@ -219,7 +220,8 @@ impl<'a> Certificate<'a> {
     fn may_issue(&self, place: usize, below: usize) -> Result<(), ChainError> {
         let refuse =
             |why| ChainError::IssuerNotCa { link: Link::Place(place), sha256: Hex::sha256(self.der), why };
-        let constraints = super::basic_constraints(&self.x509).ok_or_else(|| refuse("no basic constraints"))?;
+        let constraints =
+            super::basic_constraints(&self.x509).ok_or_else(|| refuse("no basic constraints"))?;
         if !constraints.ca {
             return Err(refuse("the CA flag is false"));
         }
@@ -276,7 +278,11 @@ pub(crate) struct EcChain<'a> {
 impl<'a> EcChain<'a> {
     /// Verifies certificates in the order leaf to root against one of `roots` (DER). The root itself may be left
     /// out; a root that is given must be a pinned one, byte for byte.
-    pub(crate) fn verify(given: &[&'a [u8]], roots: &'a [Vec<u8>], links: &Links) -> Result<Self, ChainError> {
+    pub(crate) fn verify(
+        given: &[&'a [u8]],
+        roots: &'a [Vec<u8>],
+        links: &Links,
+    ) -> Result<Self, ChainError> {
         let total: usize = given.iter().map(|der| der.len()).sum();
         if given.is_empty() || given.len() > CERTIFICATES_MAX || total > CHAIN_MAX_BYTES {
             return Err(ChainError::Shape {
@@ -290,7 +296,10 @@ impl<'a> EcChain<'a> {
         }
         let pinned = |der: &[u8]| roots.iter().any(|root| root == der);
         if pinned(certificates[0].der) {
-            return Err(ChainError::Shape { expected: "a leaf before the root", got: "the root alone".to_owned() });
+            return Err(ChainError::Shape {
+                expected: "a leaf before the root",
+                got: "the root alone".to_owned(),
+            });
         }
         let last = &certificates[certificates.len() - 1];
         if !pinned(last.der) {

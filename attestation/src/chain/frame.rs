@@ -21,11 +21,12 @@ pub(super) fn certificate_algorithm<'a>(tbs: &'a [u8], raw_serial: &[u8]) -> Opt
     element(tbs.get(content_at(tbs)? + VERSION_LEN + serial_len..)?)
 }
 
-/// The AlgorithmIdentifier within a list's signed part, with its header: after the version.
+/// The AlgorithmIdentifier within a list's signed part, with its header: after the version, if there is one.
 pub(super) fn list_algorithm(tbs: &[u8]) -> Option<&[u8]> {
-    /// `INTEGER 1`.
-    const VERSION_LEN: usize = 3;
-    element(tbs.get(content_at(tbs)? + VERSION_LEN..)?)
+    /// `INTEGER 1`; a list of version 1 has none.
+    const VERSION: &[u8] = &[0x02, 1, 1];
+    let content = tbs.get(content_at(tbs)?..)?;
+    element(content.strip_prefix(VERSION).unwrap_or(content))
 }
 
 /// First element of `der`, header included; only lengths that one or two bytes tell.

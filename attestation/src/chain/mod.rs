@@ -9,8 +9,8 @@ mod links;
 mod revocation;
 
 pub use anchors::{ForeignAnchors, ForeignArk, TrustAnchors};
-pub use links::Links;
 pub use certificate::{CERTIFICATES_MAX, CHAIN_MAX_BYTES, Link};
+pub use links::Links;
 pub use revocation::{Gap, Reason, Revocation};
 
 pub(crate) use certificate::Chain;

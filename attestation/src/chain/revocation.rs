@@ -122,12 +122,7 @@ pub(crate) fn by_lists(
         .fold(Revocation::Unknown { why: Gap::NoList }, Revocation::or)
 }
 
-fn one_list(
-    issuer: &ListIssuer<'_>,
-    serials: &[(&'static str, &[u8])],
-    der: &[u8],
-    now: u64,
-) -> Revocation {
+fn one_list(issuer: &ListIssuer<'_>, serials: &[(&'static str, &[u8])], der: &[u8], now: u64) -> Revocation {
     let unknown = |why| Revocation::Unknown { why };
     let Ok((rest, list)) = CertificateRevocationList::from_der(der) else {
         return unknown(Gap::Format);

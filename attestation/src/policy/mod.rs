@@ -280,7 +280,13 @@ impl AppraisalPolicy {
     }
 
     /// Verdict on one id against the allow-list of its kind (ATTESTATION 7); `unknown` names its absence.
-    pub(crate) fn enrolled(&self, kind: PlatformKind, id: Option<&PlatformId>, unknown: Code, now: u64) -> Judged {
+    pub(crate) fn enrolled(
+        &self,
+        kind: PlatformKind,
+        id: Option<&PlatformId>,
+        unknown: Code,
+        now: u64,
+    ) -> Judged {
         const EXPECTED: &str = "an enrolled platform";
         if !self.list_required(kind) {
             return Judged::warning(EXPECTED, "no allow-list at level lab");
@@ -288,9 +294,11 @@ impl AppraisalPolicy {
         let Some(id) = id else { return Judged::fail(unknown, EXPECTED, "no id") };
         match self.platforms.iter().find(|row| row.kind == kind && row.id == *id) {
             None => Judged::fail(unknown, EXPECTED, id),
-            Some(Platform { revoked_at: Some(at), .. }) if *at <= now => {
-                Judged::fail(Code::PlatformRevoked, "a platform still enrolled", format_args!("revoked at {at}"))
-            }
+            Some(Platform { revoked_at: Some(at), .. }) if *at <= now => Judged::fail(
+                Code::PlatformRevoked,
+                "a platform still enrolled",
+                format_args!("revoked at {at}"),
+            ),
             Some(_) => Judged::pass(EXPECTED, id),
         }
     }

@@ -103,7 +103,9 @@ impl<'de> Deserialize<'de> for PlatformId {
             _ => None,
         };
         let bytes: Option<Vec<u8>> = (text.len() % 2 == 0)
-            .then(|| text.as_bytes().chunks(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect())
+            .then(|| {
+                text.as_bytes().chunks(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
+            })
             .flatten();
         bytes
             .and_then(|bytes| Self::new(&bytes))

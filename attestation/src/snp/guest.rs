@@ -57,9 +57,8 @@ impl Demands<'_> {
     /// configuration says which.
     fn image(&self, measurement: Hex<48>) -> Option<&ReferenceImage> {
         self.reference?.images.iter().find(|row| {
-            let launched = self.config.is_none_or(|config| {
-                row.backend == config.backend && row.image == config.image
-            });
+            let launched =
+                self.config.is_none_or(|config| row.backend == config.backend && row.image == config.image);
             launched && row.measurement == measurement
         })
     }
@@ -87,7 +86,11 @@ impl Demands<'_> {
             .and_then(|| Judged::equal(Code::IdKeyMismatch, zero, report.author_key_digest()))
             .and_then(|| Judged::equal(Code::ImageIdMismatch, Hex([0; 32]), report.family_and_image_id()))
             .and_then(|| match self.policy.floor(authentic.product()) {
-                None => self.policy.absent(Code::SvnTooLow, "a floor for this product", "no floor for this product"),
+                None => self.policy.absent(
+                    Code::SvnTooLow,
+                    "a floor for this product",
+                    "no floor for this product",
+                ),
                 Some(floor) => Judged::require(
                     report.guest_svn() >= floor.guest_svn,
                     Code::SvnTooLow,

@@ -54,7 +54,15 @@ impl Demands<'_> {
         trace.note(CheckId::Snp14, self.committed(authentic));
         trace.note(CheckId::Snp15, chip_is_certified(authentic));
         trace.note(CheckId::Snp16, self.chip_named(authentic));
-        trace.note(CheckId::Snp17, self.policy.enrolled(PlatformKind::ChipId, Some(&report.chip_id().into()), Code::UnknownChip, self.now));
+        trace.note(
+            CheckId::Snp17,
+            self.policy.enrolled(
+                PlatformKind::ChipId,
+                Some(&report.chip_id().into()),
+                Code::UnknownChip,
+                self.now,
+            ),
+        );
         trace.note(CheckId::Snp20, self.platform_bits(report.platform_info()));
         let image_name = self.judge_guest(authentic, trace);
         SnpFacts {
@@ -109,7 +117,11 @@ impl Demands<'_> {
 
     fn tcb_floor(&self, authentic: &AuthenticReport<'_>) -> Judged {
         let Some(floor) = self.policy.floor(authentic.product()) else {
-            return self.policy.absent(Code::TcbTooOld, "a floor for this product", "no floor for this product");
+            return self.policy.absent(
+                Code::TcbTooOld,
+                "a floor for this product",
+                "no floor for this product",
+            );
         };
         let report = authentic.report();
         let shown = [

@@ -1,6 +1,6 @@
 //! SNP-01..SNP-03, SNP-05, SNP-09..SNP-17, SNP-20: structure, chip and firmware.
 
-use tiltyard_attestation::policy::Level;
+use tiltyard_attestation::policy::{Level, PlatformId};
 use tiltyard_attestation::{Backend, CheckId, Code, Verdict};
 
 use crate::minted::{Guest, NOW, Setup, put, put_tcb};
@@ -189,9 +189,12 @@ fn snp_16_masked_chips() {
 fn snp_17_unknown_and_revoked_chips() {
     for level in [Level::Lab, Level::Standard, Level::Strict] {
         let mut setup = Setup::above(level);
-        setup.platforms[0].id.0[0] ^= 1;
+        let enrolled = setup.platforms[0].id.clone();
+        let mut other = enrolled.bytes().to_vec();
+        other[0] ^= 1;
+        setup.platforms[0].id = PlatformId::new(&other).unwrap();
         assert_eq!(refused(&setup, |_| {}), [(CheckId::Snp17, Code::UnknownChip)], "{level:?}");
-        setup.platforms[0].id.0[0] ^= 1;
+        setup.platforms[0].id = enrolled;
         setup.platforms[0].revoked_at = Some(NOW);
         assert_eq!(refused(&setup, |_| {}), [(CheckId::Snp17, Code::PlatformRevoked)], "{level:?}");
     }

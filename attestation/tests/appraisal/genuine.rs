@@ -8,7 +8,8 @@ use tiltyard_attestation::policy::{
 use tiltyard_attestation::reference::{ReferenceImage, ReferenceValues};
 use tiltyard_attestation::snp::{Demands, Report, authenticate};
 use tiltyard_attestation::{
-    Backend, Base64Bytes, CheckId, Code, Collateral, Hex, LaunchConfig, Links, Role, Trace, TrustAnchors, Verdict,
+    Backend, Base64Bytes, CheckId, Code, Collateral, Hex, LaunchConfig, Links, Role, Trace, TrustAnchors,
+    Verdict,
 };
 
 use crate::minted::NOW;
@@ -40,8 +41,9 @@ pub fn certificates(vek: &str, chain: &str) -> Vec<Base64Bytes> {
 pub fn run(report: &[u8], certificates: &[Base64Bytes], now: u64) -> (Option<(CheckId, Code)>, Trace) {
     let anchors = TrustAnchors::vendor();
     let mut trace = Trace::new();
-    let result = Report::parse(report, &mut trace)
-        .and_then(|report| authenticate(report, certificates, &anchors, &Links::new(), now, &mut trace).map(|_| ()));
+    let result = Report::parse(report, &mut trace).and_then(|report| {
+        authenticate(report, certificates, &anchors, &Links::new(), now, &mut trace).map(|_| ())
+    });
     let finding = trace.findings().first().map(|finding| (finding.check, finding.code));
     assert_eq!(result.is_err(), finding.is_some(), "a refusal has a finding, and only a refusal");
     (finding, trace)
@@ -190,7 +192,13 @@ fn judged(genuine: &Genuine, level: Level, now: u64) -> Vec<(CheckId, Code)> {
     let image = Hex([1; 32]);
     let measurement = Hex::from_slice(&bytes[0x090..0x0C0]).unwrap();
     let reference = ReferenceValues {
-        images: vec![ReferenceImage { name: String::new(), backend: Backend::Snp, image, measurement, tdx: None }],
+        images: vec![ReferenceImage {
+            name: String::new(),
+            backend: Backend::Snp,
+            image,
+            measurement,
+            tdx: None,
+        }],
         foreign_anchors: None,
     };
     let config = LaunchConfig {
@@ -207,8 +215,14 @@ fn judged(genuine: &Genuine, level: Level, now: u64) -> Vec<(CheckId, Code)> {
         disks: Vec::new(),
     };
     let collateral = Collateral::none();
-    let demands =
-        Demands { policy: &policy, reference: Some(&reference), config: Some(&config), links: &links, collateral: &collateral, now };
+    let demands = Demands {
+        policy: &policy,
+        reference: Some(&reference),
+        config: Some(&config),
+        links: &links,
+        collateral: &collateral,
+        now,
+    };
     let facts = demands.judge(&authentic, &mut trace);
     assert_eq!(facts.measurement, measurement);
     trace.findings().iter().map(|finding| (finding.check, finding.code)).collect()

@@ -141,7 +141,7 @@ proptest! {
         let mut list = minted::file("good.crl");
         let len = list.0.len();
         list.0[at % len] ^= version;
-        let collateral = Collateral { snp_crls: vec![list, Base64Bytes(noise)] };
+        let collateral = Collateral { snp_crls: vec![list, Base64Bytes(noise)], ..Collateral::none() };
         let setup = Setup { collateral, ..Setup::lab() };
         let _ = setup.appraise(&evidence);
     }

@@ -5,7 +5,8 @@ use ring::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair};
 use tiltyard_attestation::binding::{HpkePublicKey, KEM_XWING, PresentedKeys, Profile, Runtime};
 use tiltyard_attestation::evidence::{CpuEvidence, Evidence};
 use tiltyard_attestation::policy::{
-    GpuFloor, Level, Platform, PlatformKind, Product, SnpFloor, Tcb, TeeFloor,
+    Architecture, DeviceFloor, GpuFloor, GpuMode, Level, Platform, PlatformKind, Product, SnpFloor, Tcb,
+    TeeFloor,
 };
 use tiltyard_attestation::reference::{ReferenceImage, ReferenceValues};
 use tiltyard_attestation::{
@@ -119,6 +120,7 @@ impl Guest {
             keys: self.keys,
             cpu: CpuEvidence::Snp { report: self.report.into(), certificates: self.certificates },
             devices: Vec::new(),
+            boot: None,
         }
     }
 }
@@ -156,12 +158,10 @@ fn sign(report: &mut [u8]) {
 }
 
 pub fn foreign() -> ForeignAnchors {
-    ForeignAnchors {
-        snp: vec![
-            ForeignArk { product: Product::Turin, ark_der: file("ark_turin.der") },
-            ForeignArk { product: Product::Milan, ark_der: file("ark_milan.der") },
-        ],
-    }
+    ForeignAnchors::of_snp(vec![
+        ForeignArk { product: Product::Turin, ark_der: file("ark_turin.der") },
+        ForeignArk { product: Product::Milan, ark_der: file("ark_milan.der") },
+    ])
 }
 
 /// A verifier in the making: the strictest of its level that accepts the minted guests.
@@ -178,6 +178,16 @@ pub struct Setup {
     pub now: u64,
 }
 
+fn devices() -> DeviceFloor {
+    DeviceFloor {
+        architectures: vec![Architecture::Hopper],
+        mode: GpuMode::Spt,
+        driver: "535".to_owned(),
+        vbios: "96".to_owned(),
+        switches: 0,
+    }
+}
+
 impl Setup {
     pub fn lab() -> Self {
         let floor = |product, tcb| SnpFloor { product, tcb, guest_svn: 0, vmpl: 0 };
@@ -186,11 +196,15 @@ impl Setup {
             backend,
             image: Hex::sha256(PROGRAM),
             measurement: measure::process_measurement(PROGRAM),
+            tdx: None,
         };
         Self {
             level: Level::Lab,
             backends: vec![Backend::Process, Backend::Snp],
-            tee: TeeFloor { snp: vec![floor(Product::Turin, TURIN_TCB), floor(Product::Milan, MILAN_TCB)], tdx: None },
+            tee: TeeFloor {
+                snp: vec![floor(Product::Turin, TURIN_TCB), floor(Product::Milan, MILAN_TCB)],
+                tdx: None,
+            },
             gpus: 0,
             platforms: Vec::new(),
             mitigations: 0,
@@ -198,7 +212,7 @@ impl Setup {
                 images: vec![image(Backend::Process), image(Backend::Snp)],
                 foreign_anchors: Some(foreign().digest()),
             },
-            collateral: Collateral { snp_crls: files(&["good.crl"]) },
+            collateral: Collateral { snp_crls: files(&["good.crl"]), ..Collateral::none() },
             anchors: TrustAnchors::foreign(foreign()).unwrap(),
             now: NOW,
         }
@@ -212,7 +226,7 @@ impl Setup {
         id[..8].copy_from_slice(&[0x1E, 0x55, 0x0A, 0x8E, 0xE5, 0xCF, 0x9F, 0x4D]);
         let platforms = vec![Platform {
             kind: PlatformKind::ChipId,
-            id: Hex(id),
+            id: Hex(id).into(),
             custody: "rack 1".to_owned(),
             enrolled_at: NOW - 1000,
             revoked_at: None,
@@ -221,7 +235,7 @@ impl Setup {
     }
 
     pub fn verifier(&self) -> Verifier {
-        let gpu = GpuFloor { count: self.gpus, devices: None };
+        let gpu = GpuFloor { count: self.gpus, devices: (self.gpus > 0).then(devices) };
         let policy =
             AppraisalPolicy::from_floors(self.level, &self.backends, &self.tee, &gpu, &self.platforms)
                 .unwrap()
