@@ -117,7 +117,8 @@ impl CertificateFields {
         ])
     }
 
-    fn extension(&self, extension: &Extension, keys: &Keyring) -> Vec<u8> {
+    /// One extension of this certificate, DER.
+    pub(crate) fn extension(&self, extension: &Extension, keys: &Keyring) -> Vec<u8> {
         match extension {
             Extension::Ca { path_len } => {
                 let path_len = path_len.map(|len| der::integer(u64::from(len))).unwrap_or_default();

@@ -7,6 +7,7 @@ use tiltyard_attestation::evidence::{self, DeviceKind};
 use tiltyard_attestation::policy::{GpuFloor, Platform, PlatformId};
 use tiltyard_attestation::{Collateral, ForeignAnchors};
 
+use super::Spelled;
 use super::certificate::CertificateFields;
 use super::device::{self, BROM, Device};
 use super::firmware::Firmware;
@@ -18,7 +19,6 @@ use super::ocsp::AnswerFields;
 use super::opaque::OpaqueField;
 use super::signers;
 use super::spdm::ReportFields;
-use super::Spelled;
 
 /// Everything that goes into one set, each part settable; [`Draft::issue`] signs all of it.
 #[derive(Clone)]

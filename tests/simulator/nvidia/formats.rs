@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::draft::{DeviceEvidence, EvidenceSet};
 use super::Spelled;
+use super::draft::{DeviceEvidence, EvidenceSet};
 
 /// Characters of one line of base64 in PEM and in manifests.
 const LINE: usize = 64;

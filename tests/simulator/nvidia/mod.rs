@@ -23,7 +23,7 @@ pub mod device;
 pub mod draft;
 pub mod firmware;
 pub mod formats;
-//pub mod hostile;
+pub mod hostile;
 pub mod keys;
 pub mod manifest;
 pub mod measurements;
