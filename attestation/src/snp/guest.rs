@@ -86,11 +86,7 @@ impl Demands<'_> {
             .and_then(|| Judged::equal(Code::IdKeyMismatch, zero, report.author_key_digest()))
             .and_then(|| Judged::equal(Code::ImageIdMismatch, Hex([0; 32]), report.family_and_image_id()))
             .and_then(|| match self.policy.floor(authentic.product()) {
-                None => self.policy.absent(
-                    Code::SvnTooLow,
-                    "a floor for this product",
-                    "no floor for this product",
-                ),
+                None => self.no_floor(authentic.product(), Code::SvnTooLow),
                 Some(floor) => Judged::require(
                     report.guest_svn() >= floor.guest_svn,
                     Code::SvnTooLow,

@@ -117,11 +117,7 @@ impl Demands<'_> {
 
     fn tcb_floor(&self, authentic: &AuthenticReport<'_>) -> Judged {
         let Some(floor) = self.policy.floor(authentic.product()) else {
-            return self.policy.absent(
-                Code::TcbTooOld,
-                "a floor for this product",
-                "no floor for this product",
-            );
+            return self.no_floor(authentic.product(), Code::TcbTooOld);
         };
         let report = authentic.report();
         let shown = [
@@ -148,6 +144,16 @@ impl Demands<'_> {
             );
         }
         Judged::fail(Code::TcbTooOld, format_args!("at least {}", floor.tcb), below.join(", "))
+    }
+
+    /// A product that is refused needs no floor (SNP-11 says so); an allowed one without a floor shows nothing.
+    pub(super) fn no_floor(&self, product: Product, code: Code) -> Judged {
+        const EXPECTED: &str = "a floor for this product";
+        if self.policy.allows(product) {
+            self.policy.absent(code, EXPECTED, "no floor was given")
+        } else {
+            Judged::not_shown("the product is refused")
+        }
     }
 
     fn committed(&self, authentic: &AuthenticReport<'_>) -> Judged {

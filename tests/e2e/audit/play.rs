@@ -177,6 +177,7 @@ fn charter(rulebook: &[u8]) -> Charter {
         backend: Backend::Process,
         image: IMAGE,
         measurement: MEASUREMENT,
+        tdx: None,
     };
     Charter {
         v: 1,

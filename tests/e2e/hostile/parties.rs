@@ -193,6 +193,7 @@ fn charter(
         backend: Backend::Process,
         image: Hex::sha256(PROGRAM),
         measurement: process_measurement(PROGRAM),
+        tdx: None,
     };
     let tcb = Tcb { fmc: 0, bootloader: 1, tee: 0, snp: 1, microcode: 1 };
     Charter {
