@@ -110,11 +110,7 @@ impl CertificateFields {
             &public_key(&keys.public(&self.key)),
             &der::context(3, &der::tlv(der::SEQUENCE, &extensions)),
         ]);
-        der::sequence(&[
-            &body,
-            &ecdsa_with_sha384(),
-            &der::bit_string(&keys.sign_der(&self.signer, &body)),
-        ])
+        der::sequence(&[&body, &ecdsa_with_sha384(), &der::bit_string(&keys.sign_der(&self.signer, &body))])
     }
 
     /// One extension of this certificate, DER.
@@ -281,7 +277,8 @@ mod tests {
 
     #[test]
     fn midnight_is_the_inverse_of_the_dates_that_are_written() {
-        for (year, month, day, text) in [(2020, 10, 17, "201017"), (2000, 2, 29, "000229"), (2049, 12, 31, "491231")]
+        for (year, month, day, text) in
+            [(2020, 10, 17, "201017"), (2000, 2, 29, "000229"), (2049, 12, 31, "491231")]
         {
             assert_eq!(&der::time(midnight(year, month, day))[2..8], text.as_bytes());
         }

@@ -179,10 +179,7 @@ impl Device {
             Architecture::Blackwell => "00000",
         };
         Name::new(&[
-            (
-                Attribute::CommonName,
-                &format!("NVIDIA {} Provisioner ICA {number}", self.architecture.chip()),
-            ),
+            (Attribute::CommonName, &format!("NVIDIA {} Provisioner ICA {number}", self.architecture.chip())),
             (Attribute::Organization, "NVIDIA Corporation"),
             (Attribute::Country, "US"),
         ])
@@ -287,8 +284,8 @@ mod tests {
         }
         // The genuine H100 leaf of driver 550.90.07.
         leaf.serial = vec![
-            0x53, 0xc2, 0x2b, 0xa1, 0x5e, 0x5d, 0x68, 0x08, 0x82, 0x82, 0xda, 0x07, 0x4e, 0xd9, 0xfb, 0x37, 0xaa,
-            0x58, 0x57, 0x71,
+            0x53, 0xc2, 0x2b, 0xa1, 0x5e, 0x5d, 0x68, 0x08, 0x82, 0x82, 0xda, 0x07, 0x4e, 0xd9, 0xfb, 0x37,
+            0xaa, 0x58, 0x57, 0x71,
         ];
         assert_eq!(ueid(&leaf), "478176379286082186618948445787393647364802107249");
     }

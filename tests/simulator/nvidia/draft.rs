@@ -151,7 +151,8 @@ impl Draft {
     /// Signs everything.
     pub fn issue(&self) -> EvidenceSet {
         let keys = &self.keys;
-        let answer = |fields: &AnswerFields| Answer { serial: fields.serial.clone(), der: fields.issue(keys) };
+        let answer =
+            |fields: &AnswerFields| Answer { serial: fields.serial.clone(), der: fields.issue(keys) };
         EvidenceSet {
             evidence: self.devices.iter().map(|one| one.issue(keys)).collect(),
             covered: None,

@@ -19,9 +19,7 @@ pub fn report_txt(evidence: &DeviceEvidence) -> String {
 pub fn chain_txt(chain: &[Vec<u8>]) -> String {
     let blocks: Vec<String> = chain
         .iter()
-        .map(|der| {
-            format!("-----BEGIN CERTIFICATE-----\n{}-----END CERTIFICATE-----", base64_lines(der))
-        })
+        .map(|der| format!("-----BEGIN CERTIFICATE-----\n{}-----END CERTIFICATE-----", base64_lines(der)))
         .collect();
     blocks.join("\n")
 }

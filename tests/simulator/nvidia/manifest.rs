@@ -96,8 +96,12 @@ impl RimFields {
         let mut resources: Vec<Resource> = (0..RESOURCES).map(Resource::inactive).collect();
         for golden in firmware.golden().into_iter().filter(|golden| golden.source == source) {
             let hashes = golden.alternatives.iter().map(|hash| formats::hex(hash)).collect();
-            let resource = Resource { active: true, hashes, name: golden.name, ..Resource::inactive(golden.index) };
-            resources.iter_mut().filter(|one| one.index == resource.index).for_each(|one| *one = resource.clone());
+            let resource =
+                Resource { active: true, hashes, name: golden.name, ..Resource::inactive(golden.index) };
+            resources
+                .iter_mut()
+                .filter(|one| one.index == resource.index)
+                .for_each(|one| *one = resource.clone());
         }
         Self {
             tag_id: formats::hex(&measurements::digest(&["tag", &id])),
@@ -128,10 +132,8 @@ impl RimFields {
     /// The signed document.
     pub fn issue(&self, keys: &Keyring) -> Rim {
         let signed_info = self.signed_info();
-        let signature = keys.sign_raw(
-            &self.signature.signer,
-            signed_info.canonical(ABOVE_SIGNED_INFO, PREFIXES).as_bytes(),
-        );
+        let signature = keys
+            .sign_raw(&self.signature.signer, signed_info.canonical(ABOVE_SIGNED_INFO, PREFIXES).as_bytes());
         let chain: Vec<Vec<u8>> = self.chain.iter().map(|certificate| certificate.issue(keys)).collect();
         let data = (chain.iter()).fold(Element::new("ds:X509Data"), |data, der| {
             data.child(Element::new("ds:X509Certificate").text(formats::base64_lines(der)))
@@ -161,9 +163,8 @@ impl RimFields {
         let algorithm = |name: &str, uri: &str| Element::new(name).attribute("Algorithm", uri);
         let value = STANDARD.encode(self.digest());
         let reference = |uri: &str| {
-            let transforms = (transforms.iter()).fold(Element::new("ds:Transforms"), |all, uri| {
-                all.child(algorithm("ds:Transform", uri))
-            });
+            let transforms = (transforms.iter())
+                .fold(Element::new("ds:Transforms"), |all, uri| all.child(algorithm("ds:Transform", uri)));
             Element::new("ds:Reference")
                 .attribute("URI", uri)
                 .child(transforms)

@@ -101,7 +101,8 @@ impl AnswerFields {
             &der::context(0, &der::sequence(&[&self.responder.issue(keys)])),
         ]);
         let bytes = der::sequence(&[&der::oid(OCSP_BASIC), &der::tlv(der::OCTET_STRING, &basic)]);
-        let mut answer = der::sequence(&[&der::tlv(der::ENUMERATED, &[SUCCESSFUL]), &der::context(0, &bytes)]);
+        let mut answer =
+            der::sequence(&[&der::tlv(der::ENUMERATED, &[SUCCESSFUL]), &der::context(0, &bytes)]);
         if let Some(from_end) = self.flipped {
             answer.iter_mut().rev().skip(from_end).take(1).for_each(|byte| *byte ^= 1);
         }
@@ -122,8 +123,7 @@ impl AnswerFields {
     }
 
     fn certificate_id(&self, keys: &Keyring) -> Vec<u8> {
-        let algorithm =
-            der::sequence(&[&der::oid(self.hash.oid()), &der::tlv(der::NULL, &[])]);
+        let algorithm = der::sequence(&[&der::oid(self.hash.oid()), &der::tlv(der::NULL, &[])]);
         let hashed = |bytes: &[u8]| der::tlv(der::OCTET_STRING, &self.hash.digest(bytes));
         der::sequence(&[
             &algorithm,

@@ -68,8 +68,11 @@ impl Lab {
             })
             .collect();
         let rims = parts.iter().flat_map(|(firmware, _)| {
-            let sources: &[Source] =
-                if firmware.architecture.is_switch() { &[Source::Vbios] } else { &[Source::Driver, Source::Vbios] };
+            let sources: &[Source] = if firmware.architecture.is_switch() {
+                &[Source::Vbios]
+            } else {
+                &[Source::Driver, Source::Vbios]
+            };
             sources.iter().map(|source| RimFields::genuine(keys, firmware, *source))
         });
         let mut draft = Draft {

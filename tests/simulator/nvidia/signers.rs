@@ -15,7 +15,8 @@ pub const RIM_CERTIFICATES: usize = 4;
 pub fn chain(keys: &Keyring, architecture: Architecture) -> Vec<CertificateFields> {
     let product = architecture.product();
     let (l2, l3) = (authority_key(architecture, 2), authority_key(architecture, 3));
-    let signer = if architecture.is_switch() { "NVIDIA Reference Value L4 LS10" } else { "HCC RIM L4 Signer" };
+    let signer =
+        if architecture.is_switch() { "NVIDIA Reference Value L4 LS10" } else { "HCC RIM L4 Signer" };
     let [l3_name, l2_name] =
         [format!("NVIDIA Reference Value L3 {product} 001"), format!("NVIDIA Reference Value {product} CA")]
             .map(|name| authority_name(&name));

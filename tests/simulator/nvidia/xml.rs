@@ -22,12 +22,7 @@ type Prefixes<'p> = &'p [(&'static str, &'static str)];
 
 impl Element {
     pub(crate) fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            namespaces: Vec::new(),
-            attributes: Vec::new(),
-            content: Vec::new(),
-        }
+        Self { name: name.to_owned(), namespaces: Vec::new(), attributes: Vec::new(), content: Vec::new() }
     }
 
     pub(crate) fn namespace(mut self, prefix: &'static str, uri: &'static str) -> Self {

@@ -30,7 +30,12 @@ impl Accepted {
 pub const ACCEPTED: &[Accepted] = &[
     Accepted { name: "one-h100", base: Base::Spt, why: "both manifests match", edit: |_| {} },
     Accepted { name: "eight-b200", base: Base::Mpt, why: "each device on its own", edit: |_| {} },
-    Accepted { name: "protected-pcie", base: Base::Ppcie, why: "GPUs and switches name each other", edit: |_| {} },
+    Accepted {
+        name: "protected-pcie",
+        base: Base::Ppcie,
+        why: "GPUs and switches name each other",
+        edit: |_| {},
+    },
     Accepted {
         name: "nvdec-off-index-35",
         base: Base::Spt,

@@ -3,13 +3,13 @@
 use tiltyard_attestation::{CheckId, Code};
 
 use super::{Base, Variant};
+use crate::nvidia::Architecture;
 use crate::nvidia::device::Device;
 use crate::nvidia::draft::{DeviceDraft, Draft};
 use crate::nvidia::firmware::LS10;
 use crate::nvidia::opaque::{self, GPU_PDIS, PDI};
 use crate::nvidia::sets::{BOARD_GPUS, BOARD_SWITCHES, enrolled};
 use crate::nvidia::spdm::VALUE_BYTES;
-use crate::nvidia::Architecture;
 
 /// Place of the first switch among the devices.
 const FIRST_SWITCH: usize = BOARD_GPUS as usize;

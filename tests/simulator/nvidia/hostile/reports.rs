@@ -86,7 +86,10 @@ pub(super) const VARIANTS: &[Variant] = &[
     .by("G6", "the report names no firmware, which NVIDIA's own verifier lets pass"),
     Variant::signed("fwid-last-48-bytes", CheckId::Gpu05, Code::FwidMismatch, last_48_bytes)
         .on(Base::Mpt)
-        .by("G6", "the report names the last 48 bytes of the leaf's extension, which is right on Hopper only"),
+        .by(
+            "G6",
+            "the report names the last 48 bytes of the leaf's extension, which is right on Hopper only",
+        ),
     Variant::signed("fwid-second", CheckId::Gpu05, Code::FwidMismatch, |draft| {
         if let Some(field) = first(draft).report.opaque_mut(opaque::FWID) {
             field.data = vec![0; VALUE_BYTES];

@@ -33,9 +33,11 @@ pub(super) const VARIANTS: &[Variant] = &[
         outdated(answer);
     })
     .by("G7", "an answer past its next update still revokes"),
-    Variant::signed("ocsp-stale", CheckId::Gpu08, Code::RevocationUnknown, |draft| outdated(about_brom(draft)))
-        .above_lab()
-        .by("G7", "a genuine answer past its next update is shown again"),
+    Variant::signed("ocsp-stale", CheckId::Gpu08, Code::RevocationUnknown, |draft| {
+        outdated(about_brom(draft))
+    })
+    .above_lab()
+    .by("G7", "a genuine answer past its next update is shown again"),
     Variant::signed("ocsp-no-next-update", CheckId::Gpu08, Code::RevocationUnknown, |draft| {
         about_brom(draft).next_update = None;
     })
@@ -88,12 +90,18 @@ pub(super) const VARIANTS: &[Variant] = &[
     })
     .above_lab()
     .by("G7", "the responder's certificate has the provisioner's name above it, but not its signature"),
-    Variant::signed("ocsp-responder-of-another-authority", CheckId::Gpu08, Code::RevocationUnknown, |draft| {
-        let root_answer = draft.answers.iter().find(|answer| answer.issuer_key == KeyName::new("device-root"));
-        let Some(other) = root_answer.cloned() else { return };
-        let answer = about_brom(draft);
-        (answer.signer, answer.responder) = (other.signer, other.responder);
-    })
+    Variant::signed(
+        "ocsp-responder-of-another-authority",
+        CheckId::Gpu08,
+        Code::RevocationUnknown,
+        |draft| {
+            let root_answer =
+                draft.answers.iter().find(|answer| answer.issuer_key == KeyName::new("device-root"));
+            let Some(other) = root_answer.cloned() else { return };
+            let answer = about_brom(draft);
+            (answer.signer, answer.responder) = (other.signer, other.responder);
+        },
+    )
     .above_lab()
     .by("G7", "a genuine responder answers for an authority that did not delegate to it"),
     Variant::signed("ocsp-responder-purpose", CheckId::Gpu08, Code::RevocationUnknown, |draft| {
