@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use tiltyard_attestation::Hex;
-use tiltyard_attestation::policy::{Product, Tcb};
+use tiltyard_attestation::policy::PlatformId;
 use tiltyard_attestation::result::Anchors;
 use tiltyard_provisioning::charter::OpenCharter;
 use tiltyard_provisioning::record::Record;

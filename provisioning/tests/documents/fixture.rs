@@ -105,7 +105,13 @@ pub fn strict_charter() -> Charter {
 }
 
 pub fn image(backend: Backend, seed: u8) -> ReferenceImage {
-    ReferenceImage { name: "guest".into(), backend, image: Hex([seed; 32]), measurement: Hex([seed; 48]), tdx: None }
+    ReferenceImage {
+        name: "guest".into(),
+        backend,
+        image: Hex([seed; 32]),
+        measurement: Hex([seed; 48]),
+        tdx: None,
+    }
 }
 
 pub fn platform(seed: u8) -> Platform {

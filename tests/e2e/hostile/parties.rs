@@ -211,7 +211,10 @@ fn charter(
             images: vec![image],
             foreign_anchors: Some(machine.anchors().digest()),
         },
-        tee_floor: TeeFloor { snp: vec![SnpFloor { product: Product::Turin, tcb, guest_svn: 0, vmpl: 0 }], tdx: None },
+        tee_floor: TeeFloor {
+            snp: vec![SnpFloor { product: Product::Turin, tcb, guest_svn: 0, vmpl: 0 }],
+            tdx: None,
+        },
         gpu_floor: GpuFloor::none(),
         platforms: Vec::new(),
         tournament: TournamentTerms {

@@ -138,7 +138,10 @@ impl Bench {
     }
 
     pub(crate) fn verifier(&self) -> Verifier {
-        let (tee, gpu) = (TeeFloor { snp: self.floors.clone(), tdx: None }, GpuFloor { count: self.gpu_count, devices: None });
+        let (tee, gpu) = (
+            TeeFloor { snp: self.floors.clone(), tdx: None },
+            GpuFloor { count: self.gpu_count, devices: None },
+        );
         let policy = AppraisalPolicy::from_floors(self.level, &self.backends, &tee, &gpu, &self.platforms)
             .expect("policy")
             .require_mitigations(self.mitigations);

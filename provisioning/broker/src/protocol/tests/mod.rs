@@ -274,7 +274,10 @@ fn lab_charter(owner: &PublicIdentity, operator: Hex<32>) -> Charter {
         level: Level::Lab,
         backends: vec![Backend::Process],
         reference_values: ReferenceValues { images: vec![image], foreign_anchors: None },
-        tee_floor: TeeFloor { snp: vec![SnpFloor { product: Product::Genoa, tcb, guest_svn: 0, vmpl: 0 }], tdx: None },
+        tee_floor: TeeFloor {
+            snp: vec![SnpFloor { product: Product::Genoa, tcb, guest_svn: 0, vmpl: 0 }],
+            tdx: None,
+        },
         gpu_floor: GpuFloor::none(),
         platforms: Vec::new(),
         tournament: TournamentTerms {
