@@ -29,11 +29,13 @@ impl KeyName {
 pub struct Keyring {
     seed: Zeroizing<[u8; 32]>,
     made: Mutex<BTreeMap<KeyName, Arc<SigningKey>>>,
+    /// By key and SHA-256 of the message: most of a set is signed as it was in the set before.
+    signed: Mutex<BTreeMap<(KeyName, [u8; 32]), [u8; SIGNATURE_BYTES]>>,
 }
 
 impl Keyring {
     pub fn from_seed(seed: [u8; 32]) -> Self {
-        Self { seed: Zeroizing::new(seed), made: Mutex::new(BTreeMap::new()) }
+        Self { seed: Zeroizing::new(seed), made: Mutex::default(), signed: Mutex::default() }
     }
 
     /// Public point, uncompressed SEC1, 97 bytes.
@@ -48,8 +50,11 @@ impl Keyring {
 
     /// ECDSA with SHA-384: `r || s`, big endian, 48 bytes each.
     pub fn sign_raw(&self, name: &KeyName, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
-        let signature: Signature = self.key(name).sign(message);
-        signature.to_bytes().into()
+        let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        *signed.entry((name.clone(), Sha256::digest(message).into())).or_insert_with(|| {
+            let signature: Signature = self.key(name).sign(message);
+            signature.to_bytes().into()
+        })
     }
 
     /// The same as ECDSA-Sig-Value (RFC 3279, 2.2.3).
