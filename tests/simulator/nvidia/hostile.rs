@@ -1,10 +1,10 @@
 //! Named attacks on sets that would otherwise pass, each with the one check and code that must refuse it.
 //!
 //! Whatever the adversary holds a key for is signed again by that key, so that the named check is the one that is
-//! tested and not a signature in front of it. A caller first shows that the base passes ([`Base::draft`]), then that
-//! [`Variant::set`] is refused with exactly [`Variant::check`] and [`Variant::code`], or also with what follows from the
-//! same cause ([`Variant::also`]); several devices may each report it.
-//! The sets have foreign roots: at a [`Variant::level`] above `lab`, `POL-02 AnchorsNotVendor` stands beside it.
+//! tested and not a signature in front of it. A caller first shows that the base passes ([`Base::draft`]), then
+//! that [`Variant::set`] is refused with exactly [`Variant::check`] and [`Variant::code`], or also with what
+//! follows from the same cause ([`Variant::also`]); several devices may each report it. The sets have foreign
+//! roots: at a [`Variant::level`] above `lab`, `POL-02 AnchorsNotVendor` stands beside it.
 
 use tiltyard_attestation::policy::Level;
 use tiltyard_attestation::{CheckId, Code};

@@ -151,7 +151,7 @@ fn last_48_bytes(draft: &mut Draft) {
     let keys = draft.keys.clone();
     let device = first(draft);
     let leaf = &device.chain[0];
-    // The extension is the leaf's last one, so its end is the end of a certificate with no other extension.
+    // The extension ends with its value.
     let only_dice = leaf.extensions.iter().filter(|one| matches!(one, Extension::DiceTcbInfo { .. }));
     let bytes: Vec<u8> = only_dice.flat_map(|extension| leaf.extension(extension, &keys)).collect();
     let tail = bytes[bytes.len() - VALUE_BYTES..].to_vec();
