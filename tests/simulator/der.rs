@@ -102,6 +102,14 @@ pub(crate) fn civil_date(days_since_1970: u64) -> (u64, u64, u64) {
     (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
+/// GeneralizedTime of any year up to 9999.
+pub(crate) fn generalized_time(unix_s: u64) -> Vec<u8> {
+    let (year, month, day) = civil_date(unix_s / 86_400);
+    let second = unix_s % 86_400;
+    let clock = format!("{:02}{:02}{:02}Z", second / 3600, second / 60 % 60, second % 60);
+    tlv(GENERALIZED_TIME, format!("{year:04}{month:02}{day:02}{clock}").as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
