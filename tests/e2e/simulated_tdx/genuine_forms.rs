@@ -107,7 +107,7 @@ fn tags(mut der: &[u8]) -> Vec<(u8, usize, Vec<u8>)> {
     let mut out = Vec::new();
     while let [tag, first, rest @ ..] = der {
         let (len, rest) = match *first {
-            short @ 0..0x80 => (usize::from(short), rest),
+            short @ 0..=0x7f => (usize::from(short), rest),
             0x81 => (usize::from(rest[0]), &rest[1..]),
             _ => (usize::from(u16::from_be_bytes([rest[0], rest[1]])), &rest[2..]),
         };
@@ -129,7 +129,8 @@ fn parts_of_public_quotes_stand_at_the_offsets() {
         let offsets = form.offsets();
         for quote in [&genuine, &minted] {
             let u16_at = |at: usize| u16::from_le_bytes([quote[at], quote[at + 1]]);
-            let u32_at = |at: usize| u32::from_le_bytes(quote[at..at + 4].try_into().expect("4 bytes")) as usize;
+            let u32_at =
+                |at: usize| u32::from_le_bytes(quote[at..at + 4].try_into().expect("4 bytes")) as usize;
             assert_eq!((u16_at(offsets.outer_type), u16_at(offsets.auth_length)), (6, 32));
             let inner = offsets.auth + 32;
             assert_eq!(u16_at(inner), 5);
@@ -154,7 +155,8 @@ fn signed_texts_have_the_members_of_public_ones() {
     }
     let file = minted.to_json();
     let mut names: Vec<_> = members_of(&file);
-    let mut public: Vec<_> = genuine.as_object().expect("members").keys().map(|name| format!(".{name}")).collect();
+    let mut public: Vec<_> =
+        genuine.as_object().expect("members").keys().map(|name| format!(".{name}")).collect();
     names.sort();
     public.sort();
     assert_eq!(names, public);
