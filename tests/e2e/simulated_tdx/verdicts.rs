@@ -46,7 +46,7 @@ fn fields_of_the_report_stand_where_the_peer_looks() {
     assert_eq!((base.mr_owner, base.mr_owner_config), ([3; 48], [4; 48]));
     assert_eq!((base.rt_mr0, base.rt_mr1, base.rt_mr2, base.rt_mr3), ([6; 48], [7; 48], [8; 48], [9; 48]));
     assert_eq!(base.report_data, [5; 64]);
-    assert_eq!((read.mr_service_td, read.tee_tcb_svn2[..3].to_vec()), ([0; 48], vec![7, 1, 3]));
+    assert_eq!((read.mr_service_td, read.tee_tcb_svn2[..3].to_vec()), ([0; 48], vec![9, 1, 3]));
 }
 
 #[test]

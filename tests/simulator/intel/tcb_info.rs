@@ -233,8 +233,8 @@ pub const STATUSES: [TcbStatus; 7] = [
 pub const HARDENING_ADVISORY: &str = "INTEL-SA-00837";
 /// tcbEvaluationDataNumber of every genuine document.
 pub const EVALUATION: u32 = 19;
-/// Security version of the newest TDX module of major version 1.
-pub(super) const MODULE_SVN: u8 = 7;
+/// Least security version of an up-to-date TDX module of major version 1.
+pub const MODULE_SVN: u8 = 7;
 /// How long a document of the PCS holds.
 pub(super) const LIFETIME_S: u64 = 30 * 86_400;
 /// 2026-05-13.
