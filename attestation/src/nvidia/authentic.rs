@@ -59,13 +59,14 @@ impl<'a> Authority<'a> {
         trace: &mut Trace,
     ) -> Result<AuthenticDevice<'a>, Stopped> {
         let report = parse(report, kind, trace)?;
-        let (chain, identity) = self.verify_chain(certificates, trace)?;
+        let (chain, identity) = self.endorse(certificates, trace)?;
         trace.gate(CheckId::Gpu04, self.signed_over_nonce(&report, &chain))?;
         trace.gate(CheckId::Gpu05, same_firmware(&report, &identity, kind))?;
         Ok(AuthenticDevice { report, identity, chain })
     }
 
-    fn verify_chain(
+    /// Proves that a pinned root vouches for a device's certificate, with or without a report (GPU-03).
+    pub(crate) fn endorse(
         &self,
         certificates: &'a Certificates,
         trace: &mut Trace,
