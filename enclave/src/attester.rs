@@ -122,6 +122,7 @@ impl Attester {
                 certificates: collected.certificates.into_iter().map(Base64Bytes).collect(),
             },
             devices: Vec::new(),
+            boot: None,
         })
     }
 }
