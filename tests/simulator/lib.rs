@@ -8,6 +8,7 @@
 //!
 //! - [`report`]: the fields of one report, each settable, so that a test breaks exactly one rule and signs again.
 //! - [`certificates`]: the same for the certificates and the revocation list.
+//! - [`nvidia`]: the same for GPUs and switches, with their manifests and revocation answers.
 //! - [`mint`]: a whole [`tiltyard_attestation::evidence::Evidence`] value for tests.
 //! - [`tsm`] and [`control`]: the directory in the shape of configfs-tsm that a guest asks, and the launcher's socket.
 
@@ -17,6 +18,7 @@ pub mod control;
 mod der;
 pub mod keys;
 pub mod mint;
+pub mod nvidia;
 pub mod platform;
 pub mod report;
 pub mod tsm;
