@@ -274,7 +274,7 @@ checklist! {
     Col01 "COL-01" Always Critical "ATTESTATION 8" "the bundle's manifest is signed and every item has its digest" [BundleSignature ItemDigest]
     Col02 "COL-02" Always High "ATTESTATION 8" "the bundle holds what this evidence needs" [CollateralMissing]
     Col03 "COL-03" Policy High "ATTESTATION 8" "collateral is younger than the level's limit" [CollateralStale]
-    Col04 "COL-04" Policy High "ATTESTATION 8" "the clock is not behind the newest collateral" [ClockBehind]
+    Col04 "COL-04" Policy High "ATTESTATION 8" "the bundle has not expired, and the clock is not behind the newest collateral" [ClockBehind CollateralStale]
 }
 
 impl CheckId {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Verifier;
 use crate::checks::{CheckOutcome, Code, Finding, Part, Verdict};
-use crate::collateral::Collateral;
+use crate::collateral::{Collateral, Needs};
 use crate::evidence::DeviceKind;
 use crate::nvidia::{self, rim};
 use crate::policy::Level;
@@ -105,6 +105,12 @@ impl Verifier {
         });
         if sound.is_ok() {
             self.judge_anchors(&mut trace);
+            let needs = Needs {
+                snp: matches!(exhibits.cpu, Some(CpuExhibit::Snp { .. })),
+                tdx: matches!(exhibits.cpu, Some(CpuExhibit::Tdx { .. })),
+                devices: !exhibits.devices.is_empty(),
+            };
+            collateral.judge(needs, &self.policy, now, &mut trace);
             let desk = Desk { verifier: self, collateral, nonce: exhibits.nonce, now };
             if let Some(cpu) = &exhibits.cpu {
                 // A part that stopped has its finding; the others are looked at all the same.

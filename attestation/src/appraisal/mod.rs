@@ -18,7 +18,7 @@ use crate::Backend;
 use crate::chain::{Links, TrustAnchors};
 use crate::challenge::Challenge;
 use crate::checks::{CheckId, CheckOutcome, Code, Finding, Part};
-use crate::collateral::Collateral;
+use crate::collateral::{Collateral, Needs};
 use crate::evidence::{CpuEvidence, Evidence};
 use crate::nvidia::{Certificates, SetDemands};
 use crate::policy::{AppraisalPolicy, Level, PolicyDocument, PolicyError};
@@ -108,9 +108,12 @@ impl Verifier {
         trace: &mut Trace,
     ) -> Result<Shown, Stopped> {
         announce(evidence, trace);
-        for check in [CheckId::Col01, CheckId::Col02, CheckId::Col04] {
-            trace.note(check, Judged::not_applicable("collateral was not given as a bundle"));
-        }
+        let needs = Needs {
+            snp: matches!(evidence.cpu, CpuEvidence::Snp { .. }),
+            tdx: matches!(evidence.cpu, CpuEvidence::Tdx { .. }),
+            devices: !evidence.devices.is_empty(),
+        };
+        collateral.judge(needs, &self.policy, now, trace);
         envelope::within_limits(evidence, collateral, trace)?;
         trace.turn_to(Submod::Cpu);
         let statement = Statement::parse(&evidence.cpu, trace)?;
