@@ -151,6 +151,17 @@ impl CpuFacts {
         }
     }
 
+    /// Product and security versions, as people read them.
+    pub fn hardware(&self) -> String {
+        match self {
+            Self::Snp(facts) => format!("{:?}; {}", facts.product, facts.reported_tcb),
+            Self::Tdx(facts) => {
+                let status = facts.tcb_status.map_or("no status".to_owned(), |status| format!("{status:?}"));
+                format!("TDX; {status}, platform family {}", facts.fmspc)
+            }
+        }
+    }
+
     /// CHIP_ID or PPID.
     pub fn platform_id(&self) -> PlatformId {
         match self {

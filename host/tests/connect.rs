@@ -140,6 +140,7 @@ async fn answer(
         },
         cpu: CpuEvidence::Snp { report: Vec::new().into(), certificates: Vec::new() },
         devices: Vec::new(),
+        boot: None,
     };
     let own = serde_json::to_vec(&json!({"evidence": evidence})).unwrap();
     let said = referee.replayed.lock().unwrap().clone().unwrap_or(own);

@@ -138,6 +138,7 @@ fn a_served_report_passes_the_production_verifier() {
         backend: Backend::Process,
         image,
         measurement: guest.measurement,
+        tdx: None,
     };
     let reference = ReferenceValues { images: vec![measured], foreign_anchors: Some(anchors.digest()) };
     let floor = SnpFloor { product: Product::Genoa, tcb: newest_tcb(Product::Genoa), guest_svn: 0, vmpl: 0 };

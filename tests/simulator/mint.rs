@@ -125,6 +125,7 @@ pub fn mint_edited(
             certificates: draft.certificates.into_iter().map(Into::into).collect(),
         },
         devices: draft.devices,
+        boot: None,
     }
 }
 

@@ -89,7 +89,7 @@ impl SimulatedPlatform {
     /// The root, as a set that taints whatever it vouches for.
     pub fn anchors(&self) -> ForeignAnchors {
         let root = ForeignArk { product: self.product, ark_der: self.issued.ark.clone().into() };
-        ForeignAnchors { snp: vec![root] }
+        ForeignAnchors::of_snp(vec![root])
     }
 
     pub fn product(&self) -> Product {
@@ -121,7 +121,7 @@ impl SimulatedPlatform {
         let mut fields = self.fields.crl.clone();
         (fields.this_update, fields.next_update) = (now, now.saturating_add(CRL_LIFETIME_S));
         let list = certificates::revocation_list(&self.authorities, &fields)?;
-        Ok(Collateral { snp_crls: vec![list.into()] })
+        Ok(Collateral { snp_crls: vec![list.into()], ..Collateral::none() })
     }
 
     /// The certificates as a hypervisor hands them to a guest.

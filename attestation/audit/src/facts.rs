@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use tiltyard_attestation::Hex;
-use tiltyard_attestation::policy::{Product, Tcb};
+use tiltyard_attestation::policy::PlatformId;
 use tiltyard_attestation::result::Anchors;
 use tiltyard_provisioning::charter::OpenCharter;
 use tiltyard_provisioning::record::Record;
@@ -79,9 +79,10 @@ pub struct GuestFacts {
     pub image: String,
     pub image_sha256: Hex<32>,
     pub measurement: Hex<48>,
-    pub product: Product,
-    pub reported_tcb: Tcb,
-    pub chip_id: Hex<64>,
+    /// Product and security versions.
+    pub hardware: String,
+    /// CHIP_ID or PPID.
+    pub platform_id: PlatformId,
     pub signing_key: Hex<32>,
     /// Key ids of the release in the bundle.
     pub released: Vec<String>,
@@ -198,12 +199,11 @@ impl GuestFacts {
                     .and_then(|order| work.orders.get(&order))
                     .map(|order| order.task.clone()),
                 backend: word(&guest.backend),
-                image: guest.cpu.image_name.clone(),
+                image: guest.cpu.image_name().to_owned(),
                 image_sha256: guest.image,
-                measurement: guest.cpu.measurement,
-                product: guest.cpu.product,
-                reported_tcb: guest.cpu.reported_tcb,
-                chip_id: guest.cpu.chip_id,
+                measurement: guest.cpu.measurement(),
+                hardware: guest.cpu.hardware(),
+                platform_id: guest.cpu.platform_id(),
                 signing_key: guest.signing,
                 released: guest.release.released.iter().map(ToString::to_string).collect(),
                 time: guest.release.time,

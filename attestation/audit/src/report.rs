@@ -158,23 +158,13 @@ fn kept_style(promise: &Promise) -> &'static str {
     }
 }
 
-/// A digest that fits a column; the whole one stands in the JSON form.
-fn short<const N: usize>(digest: &Hex<N>) -> String {
+/// A digest or id that fits a column; the whole one stands in the JSON form.
+fn short(digest: impl std::fmt::Display) -> String {
     let text = digest.to_string();
     match text.get(..12) {
         Some(head) if text.len() > 12 => format!("{head}…"),
         _ => text,
     }
-}
-
-fn tcb(guest: &GuestFacts) -> String {
-    let tcb = guest.reported_tcb;
-    let fmc = if tcb.fmc == 0 { String::new() } else { format!("fmc {}, ", tcb.fmc) };
-    format!("{fmc}bl {}, tee {}, snp {}, ucode {}", tcb.bootloader, tcb.tee, tcb.snp, tcb.microcode)
-}
-
-fn product(guest: &GuestFacts) -> String {
-    format!("{:?}", guest.product)
 }
 
 /// A key id without the digits of its digest.

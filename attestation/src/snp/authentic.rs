@@ -33,7 +33,7 @@ pub struct AuthenticReport<'a> {
 
 /// What the endorsement key's certificate says (specification 57230).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Endorsement {
+pub(crate) struct Endorsement {
     pub(super) product: Product,
     pub(super) tcb: Tcb,
     pub(super) key: SigningKey,
@@ -53,6 +53,29 @@ pub fn authenticate<'a>(
     now: u64,
     trace: &mut Trace,
 ) -> Result<AuthenticReport<'a>, Stopped> {
+    let (chain, endorsement) = endorse(certificates, anchors, links, now, trace)?;
+    let key = UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point(&chain.vek));
+    let verified = key.verify(report.signed(), &report.signature()).is_ok();
+    trace.gate(
+        CheckId::Snp04,
+        Judged::require(
+            verified,
+            Code::ReportSignature,
+            "a signature by the endorsement key",
+            if verified { "verified" } else { "another signature or other bytes" },
+        ),
+    )?;
+    Ok(AuthenticReport { report, endorsement, chain })
+}
+
+/// Proves that a pinned root vouches for an endorsement key, with or without a report that it signed.
+pub(crate) fn endorse<'a>(
+    certificates: &'a [Base64Bytes],
+    anchors: &'a TrustAnchors,
+    links: &Links,
+    now: u64,
+    trace: &mut Trace,
+) -> Result<(Chain<'a>, Endorsement), Stopped> {
     let chain = Chain::verify(certificates, anchors, links)
         .and_then(|chain| Endorsement::read(&chain).map(|endorsement| (chain, endorsement)));
     let judged = match &chain {
@@ -70,18 +93,7 @@ pub fn authenticate<'a>(
             Err(error) => Judged::fail(error.code(), format_args!("all valid at {now}"), error),
         },
     )?;
-    let key = UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point(&chain.vek));
-    let verified = key.verify(report.signed(), &report.signature()).is_ok();
-    trace.gate(
-        CheckId::Snp04,
-        Judged::require(
-            verified,
-            Code::ReportSignature,
-            "a signature by the endorsement key",
-            if verified { "verified" } else { "another signature or other bytes" },
-        ),
-    )?;
-    Ok(AuthenticReport { report, endorsement, chain })
+    Ok((chain, endorsement))
 }
 
 impl AuthenticReport<'_> {

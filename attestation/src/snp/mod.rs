@@ -9,5 +9,6 @@ mod platform;
 mod report;
 
 pub use authentic::{AuthenticReport, authenticate};
+pub(crate) use authentic::endorse;
 pub use platform::Demands;
 pub use report::{REPORT_LEN, Report};

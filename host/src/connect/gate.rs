@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use ring::rand::{SecureRandom, SystemRandom};
+use tiltyard_attestation::collateral::{COLLATERAL_ITEMS_MAX, CRL_MAX_BYTES};
 use tiltyard_attestation::evidence::Evidence;
 use tiltyard_attestation::result::Anchors;
 use tiltyard_attestation::{
-    Base64Bytes, CRL_MAX_BYTES, COLLATERAL_ITEMS_MAX, Challenge, Collateral, ConfigError, ForeignAnchors, Hex,
-    LaunchConfig, Refusal, Role, TrustAnchors, Verifier,
+    Base64Bytes, Challenge, Collateral, ConfigError, ForeignAnchors, Hex, LaunchConfig, Refusal, Role,
+    TrustAnchors, Verifier,
 };
 use tiltyard_provisioning::charter::{CharterError, OpenCharter};
 
@@ -119,7 +120,13 @@ impl CharterGate {
             snp_crls.push(read_within(path, CRL_MAX_BYTES as u64).map_err(input)?.into());
         }
         let verifier = Verifier::new(anchors, charter.policy().clone(), charter.reference_values.clone());
-        Ok(Self { charter, verifier, collateral: Collateral { snp_crls }, clock, rng: SystemRandom::new() })
+        Ok(Self {
+            charter,
+            verifier,
+            collateral: Collateral { snp_crls, ..Collateral::none() },
+            clock,
+            rng: SystemRandom::new(),
+        })
     }
 }
 

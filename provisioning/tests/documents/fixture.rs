@@ -105,13 +105,19 @@ pub fn strict_charter() -> Charter {
 }
 
 pub fn image(backend: Backend, seed: u8) -> ReferenceImage {
-    ReferenceImage { name: "guest".into(), backend, image: Hex([seed; 32]), measurement: Hex([seed; 48]) }
+    ReferenceImage {
+        name: "guest".into(),
+        backend,
+        image: Hex([seed; 32]),
+        measurement: Hex([seed; 48]),
+        tdx: None,
+    }
 }
 
 pub fn platform(seed: u8) -> Platform {
     Platform {
         kind: PlatformKind::ChipId,
-        id: Hex([seed; 64]),
+        id: Hex([seed; 64]).into(),
         custody: "rack 4, sealed".into(),
         enrolled_at: NOT_BEFORE - 1,
         revoked_at: None,

@@ -177,6 +177,7 @@ fn charter(rulebook: &[u8]) -> Charter {
         backend: Backend::Process,
         image: IMAGE,
         measurement: MEASUREMENT,
+        tdx: None,
     };
     Charter {
         v: 1,
@@ -193,7 +194,10 @@ fn charter(rulebook: &[u8]) -> Charter {
             images: vec![image],
             foreign_anchors: Some(platform().anchors().digest()),
         },
-        tee_floor: TeeFloor { snp: vec![SnpFloor { product: Product::Genoa, tcb, guest_svn: 0, vmpl: 0 }], tdx: None },
+        tee_floor: TeeFloor {
+            snp: vec![SnpFloor { product: Product::Genoa, tcb, guest_svn: 0, vmpl: 0 }],
+            tdx: None,
+        },
         gpu_floor: GpuFloor::none(),
         platforms: Vec::new(),
         tournament: TournamentTerms {

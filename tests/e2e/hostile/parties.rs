@@ -193,6 +193,7 @@ fn charter(
         backend: Backend::Process,
         image: Hex::sha256(PROGRAM),
         measurement: process_measurement(PROGRAM),
+        tdx: None,
     };
     let tcb = Tcb { fmc: 0, bootloader: 1, tee: 0, snp: 1, microcode: 1 };
     Charter {
@@ -210,7 +211,10 @@ fn charter(
             images: vec![image],
             foreign_anchors: Some(machine.anchors().digest()),
         },
-        tee_floor: TeeFloor { snp: vec![SnpFloor { product: Product::Turin, tcb, guest_svn: 0, vmpl: 0 }], tdx: None },
+        tee_floor: TeeFloor {
+            snp: vec![SnpFloor { product: Product::Turin, tcb, guest_svn: 0, vmpl: 0 }],
+            tdx: None,
+        },
         gpu_floor: GpuFloor::none(),
         platforms: Vec::new(),
         tournament: TournamentTerms {

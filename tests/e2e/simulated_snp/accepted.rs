@@ -16,8 +16,9 @@ fn foreign_anchors_and_a_lab_charter_accept_and_say_not_a_vendor_root() {
         let accepted = bench.appraise(&bench.evidence(|_| {})).unwrap_or_else(|refusal| panic!("{refusal}"));
         assert_eq!(accepted.anchors(), Anchors::NotVendor(bench.platform.anchors().digest()));
         assert!(accepted.anchors().to_string().starts_with(tiltyard_simulator::NOTICE));
-        assert_eq!((accepted.cpu().product, accepted.cpu().report_version), (product, version));
-        assert_eq!(accepted.cpu().chip_id, bench.platform.chip_id());
+        let snp = accepted.cpu().snp().expect("an SNP report");
+        assert_eq!((snp.product, snp.report_version), (product, version));
+        assert_eq!(snp.chip_id, bench.platform.chip_id());
         assert_eq!(accepted.config(), &bench.guest.config);
         assert!(accepted.trace().iter().all(|row| row.verdict != Verdict::Fail));
     }

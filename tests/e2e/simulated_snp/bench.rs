@@ -100,6 +100,7 @@ impl Bench {
                     backend,
                     image: IMAGE,
                     measurement: MEASUREMENT,
+                    tdx: None,
                 }],
                 foreign_anchors: Some(anchors.digest()),
             },
@@ -124,7 +125,7 @@ impl Bench {
             edit(fields);
         });
         self.platform = Arc::new(reissued.expect("certificates"));
-        self.collateral = Collateral { snp_crls: vec![self.platform.crl().into()] };
+        self.collateral = Collateral { snp_crls: vec![self.platform.crl().into()], ..Collateral::none() };
         self
     }
 
@@ -137,7 +138,10 @@ impl Bench {
     }
 
     pub(crate) fn verifier(&self) -> Verifier {
-        let (tee, gpu) = (TeeFloor { snp: self.floors.clone(), tdx: None }, GpuFloor { count: self.gpu_count, devices: None });
+        let (tee, gpu) = (
+            TeeFloor { snp: self.floors.clone(), tdx: None },
+            GpuFloor { count: self.gpu_count, devices: None },
+        );
         let policy = AppraisalPolicy::from_floors(self.level, &self.backends, &tee, &gpu, &self.platforms)
             .expect("policy")
             .require_mitigations(self.mitigations);
@@ -187,7 +191,7 @@ pub(crate) fn report_of(evidence: &mut Evidence) -> &mut Vec<u8> {
 pub(crate) fn enrolled(id: Hex<64>) -> Platform {
     Platform {
         kind: PlatformKind::ChipId,
-        id,
+        id: id.into(),
         custody: "rack 1".to_owned(),
         enrolled_at: 0,
         revoked_at: None,

@@ -34,6 +34,7 @@ pub(super) fn charter(owner: &Value, operator: &Value) -> Charter {
         backend: Backend::Process,
         image: Hex([6; 32]),
         measurement: Hex([7; 48]),
+        tdx: None,
     };
     let owner_recipient: HpkePublicKey = serde_json::from_value(owner["hpke"].clone()).unwrap();
     let now = tiltyard_broker::now();

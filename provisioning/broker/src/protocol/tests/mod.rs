@@ -183,6 +183,7 @@ pub(super) fn asks(key_ids: &[KeyId], order: Option<&Signed<Order>>) -> AttestRe
         keys: PresentedKeys { tls_spki: Base64Bytes::default(), hpke, signing: Hex([0; 32]) },
         cpu: CpuEvidence::Snp { report: Base64Bytes::default(), certificates: Vec::new() },
         devices: Vec::new(),
+        boot: None,
     };
     AttestRequest {
         evidence,
@@ -257,6 +258,7 @@ fn lab_charter(owner: &PublicIdentity, operator: Hex<32>) -> Charter {
         backend: Backend::Process,
         image: Hex([6; 32]),
         measurement: Hex([7; 48]),
+        tdx: None,
     };
     let tcb = Tcb { fmc: 0, bootloader: 0, tee: 0, snp: 0, microcode: 0 };
     let datasets = vec![dataset(Split::Train, Hex([0x71; 32])), dataset(Split::Test, Hex([0x72; 32]))];
@@ -272,7 +274,10 @@ fn lab_charter(owner: &PublicIdentity, operator: Hex<32>) -> Charter {
         level: Level::Lab,
         backends: vec![Backend::Process],
         reference_values: ReferenceValues { images: vec![image], foreign_anchors: None },
-        tee_floor: TeeFloor { snp: vec![SnpFloor { product: Product::Genoa, tcb, guest_svn: 0, vmpl: 0 }], tdx: None },
+        tee_floor: TeeFloor {
+            snp: vec![SnpFloor { product: Product::Genoa, tcb, guest_svn: 0, vmpl: 0 }],
+            tdx: None,
+        },
         gpu_floor: GpuFloor::none(),
         platforms: Vec::new(),
         tournament: TournamentTerms {

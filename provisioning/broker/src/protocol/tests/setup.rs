@@ -38,8 +38,8 @@ fn a_charter_that_only_one_party_signed_is_not_served() {
 
 #[test]
 fn foreign_anchors_are_taken_only_as_the_charter_names_them() {
-    let set = |ark: &[u8]| ForeignAnchors {
-        snp: vec![ForeignArk { product: Product::Genoa, ark_der: ark.to_vec().into() }],
+    let set = |ark: &[u8]| {
+        ForeignAnchors::of_snp(vec![ForeignArk { product: Product::Genoa, ark_der: ark.to_vec().into() }])
     };
     let refused = Some("AnchorsNotVendor".to_owned());
     assert_eq!(refusal(|_| {}, Some(set(b"a"))), refused, "named by nobody");
