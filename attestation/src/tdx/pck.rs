@@ -1,8 +1,8 @@
 //! What a PCK certificate says of its platform (Intel SGX PCK Certificate and CRL Profile Specification 1.5,
 //! extension 1.2.840.113741.1.13.1).
 
-use super::der;
 use crate::Hex;
+use crate::chain::der::{Reader, tag};
 use crate::chain::ec::Certificate;
 use crate::policy::PlatformFlag;
 
@@ -72,7 +72,7 @@ impl Pck {
         for (id, component) in (1..).zip(&mut components) {
             *component = tcb
                 .get(&[id])
-                .and_then(der::integer)
+                .and_then(integer)
                 .and_then(|svn| u8::try_from(svn).ok())
                 .ok_or(PckError { expected: "16 component versions of one byte" })?;
         }
@@ -80,14 +80,14 @@ impl Pck {
         Ok(Self {
             ppid: members.octets(PPID).ok_or(error("a PPID"))?,
             components,
-            pce_svn: tcb.get(&[PCE_SVN]).and_then(der::integer).ok_or(error("a PCESVN"))?,
+            pce_svn: tcb.get(&[PCE_SVN]).and_then(integer).ok_or(error("a PCESVN"))?,
             cpu_svn: tcb.octets(&[CPU_SVN]).ok_or(error("a CPUSVN"))?,
             pce_id: members.octets(PCE_ID).ok_or(error("a PCE-ID"))?,
             fmspc: members.octets(FMSPC).ok_or(error("an FMSPC"))?,
             sgx_type: members.sgx_type().ok_or(error("an SGX type of 0, 1 or 2"))?,
             platform_instance: match members.get(PLATFORM_INSTANCE) {
                 None => None,
-                Some(value) => Some(Hex(der::octets(value).ok_or(error("a platform instance id"))?)),
+                Some(value) => Some(Hex(octets(value).ok_or(error("a platform instance id"))?)),
             },
             flags: match members.get(CONFIGURATION) {
                 None => Vec::new(),
@@ -104,8 +104,12 @@ impl<'a> Members<'a> {
     /// `None` when the form is another, an id stands twice, or one is not below `stem`.
     fn read(der: &'a [u8], stem: &[u8]) -> Option<Self> {
         let mut members: Vec<(&[u8], &[u8])> = Vec::new();
-        for (id, value) in der::pairs(der)? {
-            let arc = id.strip_prefix(stem)?;
+        let mut list = Reader::only(der, tag::SEQUENCE).ok()?;
+        while !list.is_empty() {
+            let mut member = list.enter(tag::SEQUENCE).ok()?;
+            let arc = member.content(tag::OID).ok()?.strip_prefix(stem)?;
+            let value = member.any().ok()?.raw;
+            member.end().ok()?;
             if members.iter().any(|(earlier, _)| *earlier == arc) {
                 return None;
             }
@@ -119,11 +123,11 @@ impl<'a> Members<'a> {
     }
 
     fn octets<const N: usize>(&self, arc: &[u8]) -> Option<Hex<N>> {
-        self.get(arc).and_then(der::octets).map(Hex)
+        self.get(arc).and_then(octets).map(Hex)
     }
 
     fn sgx_type(&self) -> Option<SgxType> {
-        match self.get(SGX_TYPE).and_then(der::enumerated)? {
+        match unsigned(content(self.get(SGX_TYPE)?, tag::ENUMERATED)?)? {
             0 => Some(SgxType::Standard),
             1 => Some(SgxType::Scalable),
             2 => Some(SgxType::ScalableWithIntegrity),
@@ -143,10 +147,97 @@ fn flags(der: &[u8]) -> Option<Vec<PlatformFlag>> {
     let mut flags = Vec::new();
     for (arc, flag) in KNOWN {
         if let Some(value) = members.get(&[arc])
-            && der::boolean(value)?
+            && boolean(value)?
         {
             flags.push(flag);
         }
     }
     Some(flags)
+}
+
+/// Content of a single element with this tag.
+fn content(der: &[u8], tag: u8) -> Option<&[u8]> {
+    let mut reader = Reader::new(der);
+    let content = reader.content(tag).ok()?;
+    reader.end().ok()?;
+    Some(content)
+}
+
+fn octets<const N: usize>(der: &[u8]) -> Option<[u8; N]> {
+    content(der, tag::OCTET_STRING)?.try_into().ok()
+}
+
+fn integer(der: &[u8]) -> Option<u16> {
+    unsigned(content(der, tag::INTEGER)?)
+}
+
+fn boolean(der: &[u8]) -> Option<bool> {
+    match content(der, tag::BOOLEAN)? {
+        [0] => Some(false),
+        [0xff] => Some(true),
+        _ => None,
+    }
+}
+
+/// 0..=65535 in the shortest form (X.690 8.3.2).
+fn unsigned(content: &[u8]) -> Option<u16> {
+    match *content {
+        [value @ 0..=0x7f] => Some(value.into()),
+        [0, value @ 0x80..] => Some(value.into()),
+        [high @ 1..=0x7f, low] => Some(u16::from_be_bytes([high, low])),
+        [0, high @ 0x80.., low] => Some(u16::from_be_bytes([high, low])),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_have_one_form() {
+        for (der, value) in [
+            (&[2, 1, 0][..], 0),
+            (&[2, 1, 0x7f], 0x7f),
+            (&[2, 2, 0, 0x80], 0x80),
+            (&[2, 2, 1, 0], 0x100),
+            (&[2, 3, 0, 0xff, 0xff], 0xffff),
+        ] {
+            assert_eq!(integer(der), Some(value), "{der:?}");
+        }
+        for bad in [
+            &[2, 0][..],
+            &[2, 1, 0x80],
+            &[2, 2, 0, 0x7f],
+            &[2, 3, 0, 1, 0],
+            &[2, 3, 1, 0, 0],
+            &[2, 1, 0, 0],
+            &[4, 1, 0],
+            &[],
+        ] {
+            assert_eq!(integer(bad), None, "{bad:?}");
+        }
+        assert_eq!(boolean(&[1, 1, 1]), None);
+        assert_eq!(octets::<3>(&[4, 2, 7, 8]), None);
+    }
+
+    #[test]
+    fn flags_stand_once_under_their_own_stem() {
+        let member = |stem: &[u8], arc: u8, value: u8| {
+            let id = [stem, &[7, arc]].concat();
+            let body = [&[tag::OID, id.len() as u8][..], &id, &[tag::BOOLEAN, 1, value]].concat();
+            [&[tag::SEQUENCE, body.len() as u8][..], &body].concat()
+        };
+        let list = |members: &[Vec<u8>]| {
+            let body = members.concat();
+            [&[tag::SEQUENCE, body.len() as u8][..], &body].concat()
+        };
+        let smt = member(&STEM, 3, 0xff);
+        assert_eq!(flags(&list(&[smt.clone()])), Some(vec![PlatformFlag::SmtEnabled]));
+        assert_eq!(flags(&list(&[member(&STEM, 1, 0), smt.clone()])), Some(vec![PlatformFlag::SmtEnabled]));
+        assert_eq!(flags(&list(&[smt.clone(), smt.clone()])), None);
+        assert_eq!(flags(&list(&[member(&[0x2a, 1], 3, 0xff)])), None);
+        assert_eq!(flags(&list(&[member(&STEM, 3, 1)])), None);
+        assert_eq!(flags(&[&list(&[smt])[..], &[0]].concat()), None);
+    }
 }
