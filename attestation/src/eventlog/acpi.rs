@@ -62,8 +62,8 @@ impl CcelTable {
         cursor.array::<3>().ok_or(length.clone())?;
         let len_bytes = cursor.u64().ok_or(length.clone())?;
         let address = cursor.u64().ok_or(length)?;
-        if len_bytes > super::LOG_MAX_BYTES as u64 {
-            return Err(CcelTableError::Area { limit: super::LOG_MAX_BYTES, got: len_bytes });
+        if len_bytes > super::EVENT_LOG_MAX_BYTES as u64 {
+            return Err(CcelTableError::Area { limit: super::EVENT_LOG_MAX_BYTES, got: len_bytes });
         }
         Ok(Self { len_bytes, address })
     }

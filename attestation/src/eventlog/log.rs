@@ -7,7 +7,7 @@ use crate::Hex;
 use crate::cursor::Cursor;
 
 /// Largest area of a log, in bytes.
-pub const LOG_MAX_BYTES: usize = 256 * 1024;
+pub const EVENT_LOG_MAX_BYTES: usize = 256 * 1024;
 /// Most events of a log.
 pub const EVENTS_MAX: usize = 4096;
 /// Run-time measurement registers of a TD.
@@ -82,8 +82,8 @@ pub enum EventLogError {
 impl<'a> EventLog<'a> {
     /// Reads the whole area: events, then fill of one kind to its end.
     pub fn parse(area: &'a [u8]) -> Result<Self, EventLogError> {
-        if area.len() > LOG_MAX_BYTES {
-            return Err(EventLogError::TooLarge { limit: LOG_MAX_BYTES, got: area.len() });
+        if area.len() > EVENT_LOG_MAX_BYTES {
+            return Err(EventLogError::TooLarge { limit: EVENT_LOG_MAX_BYTES, got: area.len() });
         }
         let mut cursor = Cursor::new(area);
         header(&mut cursor)?;

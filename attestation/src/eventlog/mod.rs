@@ -10,4 +10,4 @@ mod log;
 
 pub use acpi::{CCEL_TABLE_LEN, CcelTable, CcelTableError};
 pub use data::DataState;
-pub use log::{EVENTS_MAX, Event, EventLog, EventLogError, EventType, LOG_MAX_BYTES, RTMRS};
+pub use log::{EVENT_LOG_MAX_BYTES, EVENTS_MAX, Event, EventLog, EventLogError, EventType, RTMRS};

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use super::json::{self, Date, HexText, JsonError};
-use crate::Hex;
+use super::qe::QeReport;
 use crate::policy::TcbStatus;
 
 /// Components of one TCB level, SGX or TDX.
@@ -172,11 +172,32 @@ impl QeIdentity {
         check_levels("a quoting enclave", &identity.levels)?;
         Ok(identity)
     }
-}
 
-/// FMSPC that a TCB info text names, whoever signed it: to choose among several.
-pub(super) fn fmspc(text: &[u8]) -> Option<Hex<6>> {
-    TcbInfo::read(text).ok().map(|info| info.fmspc.0)
+    /// What of an enclave's report is not as the identity says; nothing when it is that enclave.
+    pub(super) fn differing(&self, report: &QeReport<'_>) -> Option<&'static str> {
+        /// ATTRIBUTES.DEBUG: nothing that a debuggable enclave signs is worth anything.
+        const DEBUG: u8 = 1 << 1;
+        let masked = |got: &[u8], expected: &[u8], mask: &[u8]| {
+            got.iter().zip(expected).zip(mask).all(|((got, expected), mask)| got & mask == expected & mask)
+        };
+        let QeIdentity { miscselect, miscselect_mask, attributes, attributes_mask, .. } = self;
+        let [flags, ..] = report.attributes();
+        if report.mrsigner() != self.mrsigner.0 {
+            Some("MRSIGNER")
+        } else if report.prod_id() != self.prod_id {
+            Some("ISVPRODID")
+        } else if !masked(&report.miscselect(), miscselect.0.bytes(), miscselect_mask.0.bytes()) {
+            Some("MISCSELECT")
+        } else if flags & DEBUG != 0
+            || !masked(&report.attributes(), attributes.0.bytes(), attributes_mask.0.bytes())
+        {
+            Some("ATTRIBUTES")
+        } else if !self.levels.iter().any(|level| report.svn() >= level.tcb.isvsvn) {
+            Some("ISVSVN than any level's")
+        } else {
+            None
+        }
+    }
 }
 
 fn rows(what: &'static str, got: usize) -> Result<(), DocumentError> {

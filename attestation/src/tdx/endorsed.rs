@@ -74,14 +74,10 @@ impl Endorsed {
     pub(super) fn of(collateral: &Collateral, pck: &Pck, basis: Basis<'_>) -> Option<Self> {
         let mut read = collateral.tdx.iter().map(|set| (set, TcbInfo::read(set.tcb_info.as_ref())));
         let first = read.next()?;
-        let of_family = |info: &Result<TcbInfo, DocumentError>| {
-            info.as_ref().is_ok_and(|info| info.fmspc.0 == pck.fmspc)
-        };
-        let (set, info) = if of_family(&first.1) {
-            first
-        } else {
-            read.find(|(_, info)| of_family(info)).unwrap_or(first)
-        };
+        let of_family =
+            |info: &Result<TcbInfo, DocumentError>| info.as_ref().is_ok_and(|info| info.fmspc.0 == pck.fmspc);
+        let (set, info) =
+            if of_family(&first.1) { first } else { read.find(|(_, info)| of_family(info)).unwrap_or(first) };
         Some(Self::verify(set, info, pck, basis))
     }
 
@@ -100,9 +96,8 @@ impl Endorsed {
         let info = signed(&set.tcb_info, &set.tcb_info_signature, &set.tcb_info_issuer_chain)
             .and_then(|()| Ok(info?))
             .and_then(|info| of_platform(info, pck));
-        let identity =
-            signed(&set.qe_identity, &set.qe_identity_signature, &set.qe_identity_issuer_chain)
-                .and_then(|()| Ok(QeIdentity::read(set.qe_identity.as_ref())?));
+        let identity = signed(&set.qe_identity, &set.qe_identity_signature, &set.qe_identity_issuer_chain)
+            .and_then(|()| Ok(QeIdentity::read(set.qe_identity.as_ref())?));
         Self { info, identity, signers }
     }
 
@@ -131,12 +126,7 @@ impl Endorsed {
 }
 
 /// Serial number of the certificate under the pinned root that signed `text`, valid at `now`.
-fn signer(
-    text: &[u8],
-    signature: &[u8],
-    chain: &[u8],
-    basis: Basis<'_>,
-) -> Result<Vec<u8>, CollateralError> {
+fn signer(text: &[u8], signature: &[u8], chain: &[u8], basis: Basis<'_>) -> Result<Vec<u8>, CollateralError> {
     let certificates = pem::certificates(chain)?;
     let given: Vec<&[u8]> = certificates.iter().map(Vec::as_slice).collect();
     let chain = EcChain::verify(&given, basis.anchors.intel(), basis.links)?;

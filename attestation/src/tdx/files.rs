@@ -124,7 +124,8 @@ fn signature(text: &[u8], member: &'static str) -> Result<Base64Bytes, Collatera
 /// A chain in canonical PEM, from one whose lines may end in CR LF and whose last line may not end at all.
 fn chain(text: &[u8], member: &'static str) -> Result<Base64Bytes, CollateralFileError> {
     at_most(text, TDX_ITEM_MAX_BYTES)?;
-    let mut canonical: Vec<u8> = text.trim_ascii_end().iter().copied().filter(|&byte| byte != b'\r').collect();
+    let mut canonical: Vec<u8> =
+        text.trim_ascii_end().iter().copied().filter(|&byte| byte != b'\r').collect();
     while canonical.last() == Some(&0) {
         canonical.pop();
         canonical.truncate(canonical.trim_ascii_end().len());
@@ -151,7 +152,8 @@ fn list(bytes: &[u8], member: &'static str) -> Result<Base64Bytes, CollateralFil
         return Ok(bytes.to_vec().into());
     }
     let text = std::str::from_utf8(bytes).map_err(|_| form.clone())?.trim();
-    let body = text.strip_prefix(CRL_BEGIN).and_then(|rest| rest.strip_suffix(CRL_END)).ok_or(form.clone())?;
+    let body =
+        text.strip_prefix(CRL_BEGIN).and_then(|rest| rest.strip_suffix(CRL_END)).ok_or(form.clone())?;
     let digits: String = body.split_ascii_whitespace().collect();
     STANDARD.decode(digits).map(Base64Bytes::from).map_err(|_| form)
 }

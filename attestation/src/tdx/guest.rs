@@ -37,7 +37,7 @@ impl Demands<'_> {
         trace.note(CheckId::Tdx16, no_service_td(body));
         let image = self.image(body.mrtd());
         trace.note(CheckId::Tdx17, self.measurement(image, body));
-        let log = (!self.event_log.is_empty()).then(|| EventLog::parse(self.event_log));
+        let log = self.event_log.filter(|area| !area.is_empty()).map(EventLog::parse);
         let replayed = match &log {
             Some(Ok(log)) if log.replay() == body.rtmr() => Some(log.events().len()),
             _ => None,
@@ -99,10 +99,9 @@ impl Demands<'_> {
                 format_args!("no reference values were given; MRTD {}", body.mrtd()),
             );
         }
-        let (owner, owner_config) =
-            image.and_then(|image| image.tdx.as_ref()).map_or((ZERO, ZERO), |reference| {
-                (reference.mrowner, reference.mrownerconfig)
-            });
+        let (owner, owner_config) = image
+            .and_then(|image| image.tdx.as_ref())
+            .map_or((ZERO, ZERO), |reference| (reference.mrowner, reference.mrownerconfig));
         Judged::require(image.is_some(), Code::MeasurementMismatch, expected, body.mrtd())
             .and_then(|| Judged::equal(Code::OwnerMismatch, owner, body.mrowner()))
             .and_then(|| Judged::equal(Code::OwnerMismatch, owner_config, body.mrownerconfig()))
@@ -143,8 +142,9 @@ impl Demands<'_> {
             let got = format!("event {at} of type {:#010x}, digest {}", event.kind().0, event.digest());
             return Judged::fail(Code::UnknownEvent, EXPECTED, got);
         }
-        registers(image.tdx.as_ref(), body)
-            .and_then(|| Judged::pass("replay, and events of this image only", format_args!("{count} events")))
+        registers(image.tdx.as_ref(), body).and_then(|| {
+            Judged::pass("replay, and events of this image only", format_args!("{count} events"))
+        })
     }
 }
 

@@ -221,7 +221,8 @@ mod tests {
 
     #[test]
     fn errors_do_not_quote_the_text() {
-        let error = read::<Document>(br#"{"at":"<script>","id":"00ff"}"#, "a document").map_err(|e| e.to_string());
+        let error =
+            read::<Document>(br#"{"at":"<script>","id":"00ff"}"#, "a document").map_err(|e| e.to_string());
         assert_eq!(error, Err("expected a document, found another structure at line 1 column 16".to_owned()));
     }
 

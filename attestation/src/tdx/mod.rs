@@ -1,7 +1,8 @@
 //! Intel TDX quotes (DCAP, versions 4 and 5; TDX ABI 348551; PCS API v4).
 //!
-//! [`Quote::parse`] reads the structure, [`authenticate`] proves who signed the received bytes, and
-//! [`Demands::judge`] holds the signed facts against collateral, policy and reference values.
+//! [`Quote::parse`] reads the structure, [`Authority::authenticate`] proves who signed the received
+//! bytes and what Intel's collateral says of them, and [`Demands::judge`] holds the signed facts against policy and
+//! reference values.
 
 mod authentic;
 mod body;
@@ -17,7 +18,7 @@ mod qe;
 mod quote;
 mod tcb;
 
-pub use authentic::{AuthenticQuote, PckChainError, authenticate};
+pub use authentic::{AuthenticQuote, Authority, PckChainError};
 pub use documents::DocumentError;
 pub use endorsed::CollateralError;
 pub use files::{COLLATERAL_FILE_MAX_BYTES, CollateralFileError, PcsAnswers};

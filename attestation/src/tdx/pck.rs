@@ -138,11 +138,8 @@ impl<'a> Members<'a> {
 
 /// Each flag is optional, and false unless stated.
 fn flags(der: &[u8]) -> Option<Vec<PlatformFlag>> {
-    const KNOWN: [(u8, PlatformFlag); 3] = [
-        (1, PlatformFlag::DynamicPlatform),
-        (2, PlatformFlag::CachedKeys),
-        (3, PlatformFlag::SmtEnabled),
-    ];
+    const KNOWN: [(u8, PlatformFlag); 3] =
+        [(1, PlatformFlag::DynamicPlatform), (2, PlatformFlag::CachedKeys), (3, PlatformFlag::SmtEnabled)];
     let members = Members::read(der, &[&STEM[..], CONFIGURATION].concat())?;
     let mut flags = Vec::new();
     for (arc, flag) in KNOWN {

@@ -95,10 +95,7 @@ mod tests {
     #[test]
     fn any_other_text_is_refused() {
         let text = text();
-        assert_eq!(
-            certificates(format!("{text}\0\0").as_bytes()),
-            Err(PemError::Frame { at: text.len() })
-        );
+        assert_eq!(certificates(format!("{text}\0\0").as_bytes()), Err(PemError::Frame { at: text.len() }));
         assert_eq!(certificates(format!("{text}\n").as_bytes()), Err(PemError::Frame { at: text.len() }));
         assert_eq!(certificates(text.replace('\n', "\r\n").as_bytes()), Err(PemError::Frame { at: 0 }));
         let end = text.len() - 1;

@@ -1,36 +1,28 @@
-//! The signed facts of the platform and its firmware, held against collateral and policy (TDX-06..TDX-12, TDX-19).
+//! The signed facts of the platform and its firmware, held against collateral and policy (TDX-09..TDX-12, TDX-19).
 
-use super::authentic::{AuthenticQuote, pck_verdict};
+use super::authentic::{AuthenticQuote, NO_COLLATERAL};
 use super::body::Body;
-use super::documents::{ModuleSigner, QeIdentity};
-use super::endorsed::{Basis, Endorsed};
-use super::qe::QeReport;
+use super::documents::ModuleSigner;
+use super::endorsed::Endorsed;
 use super::tcb::{Assessment, TcbGap, assess};
-use crate::chain::ec::Certificate;
-use crate::chain::{Gap, Links, Revocation, TrustAnchors};
+use crate::Hex;
+use crate::chain::Revocation;
 use crate::checks::{CheckId, Code};
-use crate::collateral::{Collateral, TdxCollateral};
 use crate::config::LaunchConfig;
 use crate::policy::{AppraisalPolicy, Level, PlatformFlag, PlatformKind, TcbStatus};
 use crate::reference::ReferenceValues;
 use crate::result::TdxFacts;
 use crate::trace::{Judged, Trace};
-use crate::{Base64Bytes, Hex};
 
-const NO_COLLATERAL: &str = "no collateral was given";
-
-/// Everything that a quote is held against, but its envelope.
+/// Everything that a quote is held against, but its envelope and its collateral.
 pub struct Demands<'a> {
     pub policy: &'a AppraisalPolicy,
     /// None only when evidence is examined without reference values.
     pub reference: Option<&'a ReferenceValues>,
     /// Launch configuration whose image and backend choose the reference values; none in an examination.
     pub config: Option<&'a LaunchConfig>,
-    pub anchors: &'a TrustAnchors,
-    pub links: &'a Links,
-    pub collateral: &'a Collateral,
-    /// The area of the guest's CCEL log, whole; empty when there is none.
-    pub event_log: &'a [u8],
+    /// The area of the guest's CCEL log, whole; an empty one is none.
+    pub event_log: Option<&'a [u8]>,
     /// Unix seconds.
     pub now: u64,
 }
@@ -38,15 +30,9 @@ pub struct Demands<'a> {
 impl Demands<'_> {
     /// Runs every check on an authentic quote; `trace` holds each verdict.
     pub fn judge(&self, authentic: &AuthenticQuote<'_>, trace: &mut Trace) -> TdxFacts {
-        let (body, pck) = (authentic.quote.body(), &authentic.pck);
-        let basis = Basis { anchors: self.anchors, links: self.links, now: self.now };
-        let endorsed = Endorsed::of(self.collateral, pck, basis);
-        let endorsed = endorsed.as_ref();
-        trace.note(CheckId::Tdx06, self.quoting_enclave(&authentic.quote.qe_report, endorsed));
-        let revocation = self.revocation(authentic, endorsed);
-        pck_verdict(trace, self.not_revoked(revocation));
-        trace.collateral_age(oldest(revocation, endorsed), self.policy, self.now);
-        trace.note(CheckId::Tdx08, self.tcb_info(endorsed));
+        let AuthenticQuote { quote, pck, endorsed, revocation } = authentic;
+        let (body, endorsed) = (quote.body(), endorsed.as_ref());
+        trace.collateral_age(oldest(*revocation, endorsed), self.policy, self.now);
         let assessed = endorsed.and_then(|endorsed| assessment(authentic, endorsed));
         trace.note(CheckId::Tdx09, self.tcb_status(endorsed, assessed.as_ref()));
         trace.note(CheckId::Tdx10, self.evaluation(endorsed));
@@ -58,7 +44,7 @@ impl Demands<'_> {
         let guest = self.judge_guest(body, trace);
         let assessed = assessed.and_then(Result::ok);
         TdxFacts {
-            quote_version: authentic.quote.version(),
+            quote_version: quote.version(),
             tee_tcb_svn: Hex(body.tee_tcb_svn()),
             mrseam: body.mrseam(),
             td_attributes: body.td_attributes(),
@@ -73,84 +59,8 @@ impl Demands<'_> {
             advisories: assessed.map(|assessed| assessed.advisories).unwrap_or_default(),
             tcb_evaluation: endorsed.and_then(Endorsed::evaluation),
             events: guest.events,
-            revocation,
+            revocation: *revocation,
             image_name: guest.image_name,
-        }
-    }
-
-    /// PCS, "Get TD QE identity": signer and product exactly, attributes and MISCSELECT where the mask is set, a
-    /// version that some level knows.
-    fn quoting_enclave(&self, report: &QeReport<'_>, endorsed: Option<&Endorsed>) -> Judged {
-        const EXPECTED: &str = "Intel's quoting enclave for TDs, by its signed identity";
-        let identity = match endorsed.map(|endorsed| &endorsed.identity) {
-            None => return self.policy.absent(Code::QeIdentity, EXPECTED, NO_COLLATERAL),
-            Some(Err(error)) => return Judged::fail(Code::QeIdentity, EXPECTED, error),
-            Some(Ok(identity)) => identity,
-        };
-        match differing(report, identity) {
-            None => Judged::pass(EXPECTED, format_args!("version {}", report.svn())),
-            Some(what) => Judged::fail(Code::QeIdentity, EXPECTED, format_args!("another {what}")),
-        }
-    }
-
-    /// What the authorities say of the PCK, of the PCK's authority and of the documents' signers.
-    ///
-    /// Lists are believed by the very certificates that issued what they are about, so their own issuer chains
-    /// need no second look.
-    fn revocation(&self, authentic: &AuthenticQuote<'_>, endorsed: Option<&Endorsed>) -> Revocation {
-        let [pck, authority, root] = authentic.chain.certificates() else {
-            return Revocation::Unknown { why: Gap::NoList };
-        };
-        let of_pck = self.by_all_lists(authority, &[("PCK", pck.serial())], |set| &set.pck_crl);
-        let mut by_root = vec![("PCK authority", authority.serial())];
-        let signers = endorsed.map(|endorsed| endorsed.signers.as_slice()).unwrap_or_default();
-        by_root.extend(signers.iter().map(|serial| ("TCB signer", serial.as_slice())));
-        let of_others = self.by_all_lists(root, &by_root, |set| &set.root_ca_crl);
-        match (of_pck, of_others) {
-            // The root's list is reissued once a year, and its next update alone bounds it: the age of what is
-            // known is that of the PCK's list.
-            (Revocation::Good { .. }, Revocation::Good { .. }) => of_pck,
-            _ => of_pck.and(of_others),
-        }
-    }
-
-    fn by_all_lists(
-        &self,
-        issuer: &Certificate<'_>,
-        serials: &[(&'static str, &[u8])],
-        list: impl Fn(&TdxCollateral) -> &Base64Bytes,
-    ) -> Revocation {
-        let lists = self.collateral.tdx.iter().map(list);
-        lists
-            .map(|list| issuer.revocation(serials, std::slice::from_ref(list), self.now, self.links))
-            .fold(Revocation::Unknown { why: Gap::NoList }, Revocation::or)
-    }
-
-    /// A list that was given and cannot be used is refused at every level; none at all, above `lab`.
-    fn not_revoked(&self, revocation: Revocation) -> Judged {
-        const EXPECTED: &str = "no certificate revoked, by lists that are not past their next update";
-        match revocation {
-            Revocation::Unknown { why: Gap::NoList } => self.policy.revocation(revocation),
-            Revocation::Unknown { why: Gap::Expired } => {
-                Judged::fail(Code::CollateralStale, EXPECTED, revocation)
-            }
-            Revocation::Unknown { .. } => Judged::fail(Code::RevocationUnknown, EXPECTED, revocation),
-            Revocation::Good { .. } | Revocation::Revoked { .. } => self.policy.revocation(revocation),
-        }
-    }
-
-    fn tcb_info(&self, endorsed: Option<&Endorsed>) -> Judged {
-        const EXPECTED: &str = "signed TCB info of this FMSPC and PCE-ID, and a QE identity, in their time";
-        let Some(endorsed) = endorsed else {
-            return self.policy.absent(Code::CollateralMissing, EXPECTED, NO_COLLATERAL);
-        };
-        let info = match &endorsed.info {
-            Ok(info) => info,
-            Err(error) => return Judged::fail(error.code(), EXPECTED, error),
-        };
-        match endorsed.in_time(self.now) {
-            Ok(()) => Judged::pass(EXPECTED, format_args!("FMSPC {}", info.fmspc.0)),
-            Err(error) => Judged::fail(error.code(), EXPECTED, error),
         }
     }
 
@@ -191,7 +101,9 @@ impl Demands<'_> {
         let expected = format!("at least {}", floor.tcb_evaluation);
         match (endorsed, endorsed.and_then(Endorsed::evaluation)) {
             (None, _) => self.policy.absent(Code::CollateralMissing, expected, NO_COLLATERAL),
-            (Some(_), None) => Judged::fail(Code::TcbEvalTooOld, expected, "no genuine collateral to tell it"),
+            (Some(_), None) => {
+                Judged::fail(Code::TcbEvalTooOld, expected, "no genuine collateral to tell it")
+            }
             (Some(_), Some(got)) => {
                 Judged::require(got >= floor.tcb_evaluation, Code::TcbEvalTooOld, expected, got)
             }
@@ -249,7 +161,7 @@ impl Demands<'_> {
 /// What the genuine collateral says of the quote; `None` when a document is not genuine.
 fn assessment(authentic: &AuthenticQuote<'_>, endorsed: &Endorsed) -> Option<Result<Assessment, TcbGap>> {
     let (info, identity) = (endorsed.info.as_ref().ok()?, endorsed.identity.as_ref().ok()?);
-    let quote = authentic.quote;
+    let quote = &authentic.quote;
     Some(assess(info, identity, &authentic.pck, quote.body(), quote.qe_report.svn()))
 }
 
@@ -258,31 +170,6 @@ fn oldest(revocation: Revocation, endorsed: Option<&Endorsed>) -> Revocation {
     match (revocation, endorsed.and_then(Endorsed::as_of)) {
         (Revocation::Good { as_of }, Some(documents)) => Revocation::Good { as_of: as_of.min(documents) },
         _ => revocation,
-    }
-}
-
-fn differing(report: &QeReport<'_>, identity: &QeIdentity) -> Option<&'static str> {
-    /// ATTRIBUTES.DEBUG: nothing that a debuggable enclave signs is worth anything.
-    const DEBUG: u8 = 1 << 1;
-    let masked = |got: &[u8], expected: &[u8], mask: &[u8]| {
-        got.iter().zip(expected).zip(mask).all(|((got, expected), mask)| got & mask == expected & mask)
-    };
-    let QeIdentity { miscselect, miscselect_mask, attributes, attributes_mask, .. } = identity;
-    let [flags, ..] = report.attributes();
-    if report.mrsigner() != identity.mrsigner.0 {
-        Some("MRSIGNER")
-    } else if report.prod_id() != identity.prod_id {
-        Some("ISVPRODID")
-    } else if !masked(&report.miscselect(), miscselect.0.bytes(), miscselect_mask.0.bytes()) {
-        Some("MISCSELECT")
-    } else if flags & DEBUG != 0
-        || !masked(&report.attributes(), attributes.0.bytes(), attributes_mask.0.bytes())
-    {
-        Some("ATTRIBUTES")
-    } else if !identity.levels.iter().any(|level| report.svn() >= level.tcb.isvsvn) {
-        Some("ISVSVN than any level's")
-    } else {
-        None
     }
 }
 
@@ -295,5 +182,9 @@ fn is_module_of(body: &Body<'_>, signer: &ModuleSigner) -> bool {
 }
 
 fn status_text(status: TcbStatus, advisories: &[String]) -> String {
-    if advisories.is_empty() { format!("{status:?}") } else { format!("{status:?} ({})", advisories.join(" ")) }
+    if advisories.is_empty() {
+        format!("{status:?}")
+    } else {
+        format!("{status:?} ({})", advisories.join(" "))
+    }
 }

@@ -69,7 +69,9 @@ pub enum QuoteError {
     Vendor { got: Hex<16> },
     #[error("expected a quote of {expected} bytes, found {got}")]
     Truncated { expected: usize, got: usize },
-    #[error("expected a quote of {expected} bytes, found {got}\n  trim the buffer to the length that the quote declares")]
+    #[error(
+        "expected a quote of {expected} bytes, found {got}\n  trim the buffer to the length that the quote declares"
+    )]
     TrailingBytes { expected: usize, got: usize },
     #[error("expected a TD report body (type 2, 3 or 4), found type {got}")]
     BodyType { got: u16 },
@@ -179,6 +181,16 @@ impl<'a> Quote<'a> {
         self.version.number()
     }
 
+    /// REPORT_DATA of the TD report.
+    pub(crate) fn report_data(&self) -> Hex<64> {
+        self.body.report_data()
+    }
+
+    /// MRCONFIGID of the TD report.
+    pub(crate) fn mrconfigid(&self) -> Hex<48> {
+        self.body.mrconfigid()
+    }
+
     /// The TD report within.
     pub(crate) fn body(&self) -> &Body<'a> {
         &self.body
@@ -284,10 +296,7 @@ fn take<'a>(cursor: &mut Cursor<'a>, len: usize, what: &'static str) -> Result<&
     cursor.take(len).ok_or(short(what, len, cursor))
 }
 
-fn array<'a, const N: usize>(
-    cursor: &mut Cursor<'a>,
-    what: &'static str,
-) -> Result<&'a [u8; N], QuoteError> {
+fn array<'a, const N: usize>(cursor: &mut Cursor<'a>, what: &'static str) -> Result<&'a [u8; N], QuoteError> {
     cursor.array().ok_or(short(what, N, cursor))
 }
 
