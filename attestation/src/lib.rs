@@ -47,11 +47,13 @@ mod bytes;
 pub mod chain;
 mod challenge;
 mod config;
+mod cursor;
 mod trace;
 
 pub mod binding;
 pub mod checks;
 pub mod collateral;
+pub mod eventlog;
 pub mod evidence;
 pub mod measure;
 pub mod nvidia;
@@ -59,6 +61,7 @@ pub mod policy;
 pub mod reference;
 pub mod result;
 pub mod snp;
+pub mod tdx;
 
 pub use appraisal::{Refusal, Verifier};
 pub use bytes::{Base64Bytes, BytesError, Hex};
