@@ -13,6 +13,7 @@ use crate::challenge::Challenge;
 use crate::checks::{CheckId, CheckOutcome, Code, Finding, Part};
 use crate::collateral::Collateral;
 use crate::evidence::Evidence;
+use crate::nvidia::SetDemands;
 use crate::policy::{AppraisalPolicy, Level};
 use crate::reference::ReferenceValues;
 use crate::result::{Anchors, AttestationResult, AttestedKeys, CpuFacts, SnpFacts};
@@ -104,11 +105,14 @@ impl Verifier {
         let authentic = snp::authenticate(report, snp.certificates, &self.anchors, &self.links, now, trace)?;
         trace.note(CheckId::Pol01, self.backend_allowed(bound.config.backend));
         trace.note(CheckId::Pol02, self.anchors_allowed());
-        let (count, _) = self.policy.device_count(challenge.role);
-        trace.note(CheckId::Gpu17, Judged::equal(Code::TopologyMismatch, count, evidence.devices.len()));
-        for check in [CheckId::Gpu15, CheckId::Gpu18] {
-            trace.note(check, Judged::not_applicable("no device"));
-        }
+        let set = SetDemands {
+            policy: &self.policy,
+            counts: Some(self.policy.device_count(challenge.role)),
+            boot: None,
+            earlier: challenge.devices.as_ref(),
+            fleet: &[],
+        };
+        set.judge(&[], trace);
         let demands = Demands {
             links: &self.links,
             policy: &self.policy,
