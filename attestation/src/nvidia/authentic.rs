@@ -103,16 +103,16 @@ impl<'a> Authority<'a> {
         let verified = leaf.curve() == Curve::P384
             && leaf.verifies(exchange.signed(), exchange.signature(), Form::Fixed, self.links);
         let got = if verified { "verified" } else { "another signature or other bytes" };
-        Judged::require(verified, Code::ReportSignature, "a signature by the leaf's P-384 key", got).and_then(|| {
-            match self.nonce {
+        Judged::require(verified, Code::ReportSignature, "a signature by the leaf's P-384 key", got).and_then(
+            || match self.nonce {
                 Some(nonce) => Judged::equal(Code::NonceMismatch, nonce, exchange.nonce()),
                 None => self.policy.absent(
                     Code::NonceMismatch,
                     "the nonce asked for",
                     "a verified signature, and no nonce to compare with",
                 ),
-            }
-        })
+            },
+        )
     }
 }
 

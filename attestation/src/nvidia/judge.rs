@@ -189,9 +189,12 @@ fn same_chip(gpu: &GpuFacts, architecture: Architecture) -> Judged {
     let expected = format!("a chip of {architecture:?}");
     match gpu.chip.as_deref().map(Architecture::of_chip) {
         None => Judged::pass(expected, "none named"),
-        Some(Some(found)) => {
-            Judged::require(found == architecture, Code::ArchMismatch, expected, format_args!("one of {found:?}"))
-        }
+        Some(Some(found)) => Judged::require(
+            found == architecture,
+            Code::ArchMismatch,
+            expected,
+            format_args!("one of {found:?}"),
+        ),
         Some(None) => Judged::fail(Code::ArchMismatch, expected, "an unknown chip"),
     }
 }
@@ -205,10 +208,20 @@ fn gpu_floor(gpu: &GpuFacts, architecture: Architecture, floor: &DeviceFloor) ->
         .and_then(|| {
             // A floor that is no version is met by none.
             let met = driver.is_ok_and(|floor| gpu.driver.is_at_least(&floor));
-            Judged::require(met, Code::RimVersionMismatch, format_args!("driver {} or later", floor.driver), &got)
+            Judged::require(
+                met,
+                Code::RimVersionMismatch,
+                format_args!("driver {} or later", floor.driver),
+                &got,
+            )
         })
         .and_then(|| {
             let met = vbios.is_ok_and(|floor| gpu.vbios >= floor);
-            Judged::require(met, Code::RimVersionMismatch, format_args!("VBIOS {} or later", floor.vbios), &got)
+            Judged::require(
+                met,
+                Code::RimVersionMismatch,
+                format_args!("VBIOS {} or later", floor.vbios),
+                &got,
+            )
         })
 }
