@@ -164,6 +164,17 @@ impl Runtime {
         out.copy_from_slice(digest.as_ref());
         Hex(out)
     }
+
+    /// What every device is asked with: SHA-256(JCS{nonce, tee-pubkey}) (BND-05).
+    pub fn device_nonce(nonce: &Hex<32>, tee_pubkey: &Hex<65>) -> Hex<32> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "kebab-case")]
+        struct Asked<'a> {
+            nonce: &'a Hex<32>,
+            tee_pubkey: &'a Hex<65>,
+        }
+        Hex::sha256(&serde_jcs::to_vec(&Asked { nonce, tee_pubkey }).unwrap_or_default())
+    }
 }
 
 /// Which side of a channel gives the evidence; part of the exporter context, against reflection.

@@ -63,6 +63,19 @@ impl Hex<32> {
     }
 }
 
+impl Hex<48> {
+    /// SHA-384 of a domain tag, one NUL byte and `data`.
+    pub fn tagged_sha384(tag: &str, data: &[u8]) -> Self {
+        let mut context = ring::digest::Context::new(&ring::digest::SHA384);
+        context.update(tag.as_bytes());
+        context.update(&[0]);
+        context.update(data);
+        let mut out = [0; 48];
+        out.copy_from_slice(context.finish().as_ref());
+        Self(out)
+    }
+}
+
 impl<const N: usize> fmt::Display for Hex<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))

@@ -6,6 +6,8 @@ use crate::Hex;
 
 /// Largest launch configuration document, in bytes.
 pub const CONFIG_MAX_BYTES: usize = 16 * 1024;
+/// Domain of the digests that a platform binds.
+const DIGEST_TAG: &str = "tiltyard/launch-config/1";
 
 /// What one guest is for. A lease binds a guest to exactly one role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -115,6 +117,11 @@ impl LaunchConfig {
 
     /// `d256`: goes into HOST_DATA of an SNP report.
     pub fn d256(document: &[u8]) -> Hex<32> {
-        Hex::tagged("tiltyard/launch-config/1", document)
+        Hex::tagged(DIGEST_TAG, document)
+    }
+
+    /// `d384`: goes into MRCONFIGID of a TD.
+    pub fn d384(document: &[u8]) -> Hex<48> {
+        Hex::tagged_sha384(DIGEST_TAG, document)
     }
 }

@@ -3,18 +3,21 @@
 use rcgen::PublicKeyData as _;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
-use tiltyard_attestation::binding::{HpkePublicKey, KEM_XWING, PresentedKeys, Profile, Runtime};
-use tiltyard_attestation::evidence::{CpuEvidence, Evidence};
-use tiltyard_attestation::{Base64Bytes, Hex, LaunchConfig};
+use tiltyard_attestation::binding::{
+    BootDocument, DeviceDigest, HpkePublicKey, KEM_XWING, PresentedKeys, Profile, Runtime,
+};
+use tiltyard_attestation::evidence::{DeviceEvidence, Evidence};
+use tiltyard_attestation::{Hex, LaunchConfig};
 use tiltyard_provisioning::hpke::HpkeSecret;
 use zeroize::Zeroizing;
 
+use crate::collect::{Collector, GpuFacts};
 use crate::error::GuestError;
-use crate::tsm::{self, Tsm};
 
 /// Keys made at boot and never written: they die with this guest.
 pub(crate) struct Attester {
-    tsm: Tsm,
+    collector: Collector,
+    gpus: GpuFacts,
     config: LaunchConfig,
     config_bytes: Vec<u8>,
     signing: Ed25519KeyPair,
@@ -23,24 +26,30 @@ pub(crate) struct Attester {
     tls_certificate: Vec<u8>,
     presented: PresentedKeys,
     tee_pubkey: Hex<65>,
-    boot: Hex<32>,
+    boot: BootDocument,
+}
+
+/// Whether evidence holds the devices' own reports, or what is bound of them since boot (BND-10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Devices {
+    InFull,
+    AsBooted,
 }
 
 impl Attester {
     /// Makes the keys, and checks that this guest's own report names `config_bytes`.
-    pub(crate) fn boot(tsm: Tsm, config_bytes: Vec<u8>) -> Result<Self, GuestError> {
+    pub(crate) fn boot(collector: Collector, config_bytes: Vec<u8>) -> Result<Self, GuestError> {
         let config = LaunchConfig::from_bytes(&config_bytes).map_err(|error| GuestError::BootDocument {
             what: "launch configuration",
             why: error.to_string(),
         })?;
         let rng = SystemRandom::new();
-        let probe = tsm.collect(&entry_name(&rng)?, &Hex(random(&rng)?))?;
-        let expected =
-            tsm::host_data(&probe.report).ok_or(tsm::CollectError::Length { got: probe.report.len() })?;
-        let got = LaunchConfig::d256(&config_bytes);
+        let expected = collector.cpu(&entry_name(&rng)?, &Hex(random(&rng)?))?.launch();
+        let got = expected.of_same_form(&config_bytes);
         if expected != got {
             return Err(GuestError::ConfigMismatch { expected, got });
         }
+        let gpus = collector.gpu_facts()?;
 
         let seed = Zeroizing::new(random::<32>(&rng)?);
         let signing =
@@ -56,7 +65,14 @@ impl Attester {
             signing: ed25519_public(&signing),
         };
         Ok(Self {
-            tsm,
+            boot: BootDocument {
+                v: 1,
+                random: Hex(random(&rng)?),
+                pci_gpus: gpus.pci(),
+                gpus: gpus.driver().to_vec(),
+            },
+            collector,
+            gpus,
             config,
             config_bytes,
             signing,
@@ -65,7 +81,6 @@ impl Attester {
             tls_certificate: certificate.der().to_vec(),
             presented,
             tee_pubkey: tee_key(&rng)?,
-            boot: Hex::sha256(&random::<32>(&rng)?),
         })
     }
 
@@ -95,11 +110,41 @@ impl Attester {
     }
 
     /// Fresh evidence over the verifier's nonce and, where there is one, the channel's exporter.
-    pub(crate) fn evidence(&self, nonce: Hex<32>, channel: Option<Hex<32>>) -> Result<Evidence, GuestError> {
-        let runtime = Runtime {
+    pub(crate) fn evidence(
+        &self,
+        nonce: Hex<32>,
+        channel: Option<Hex<32>>,
+        devices: Devices,
+    ) -> Result<Evidence, GuestError> {
+        let devices = match devices {
+            Devices::InFull => {
+                self.collector.gpus(&self.gpus, &Runtime::device_nonce(&nonce, &self.tee_pubkey))?
+            }
+            Devices::AsBooted => Vec::new(),
+        };
+        let runtime = self.runtime(nonce, channel, &devices).to_bytes();
+        let name = entry_name(&SystemRandom::new())?;
+        let cpu = self.collector.cpu(&name, &Runtime::report_data(&runtime))?.into_evidence();
+        Ok(Evidence {
+            runtime: runtime.into(),
+            config: self.config_bytes.clone().into(),
+            keys: self.presented.clone(),
+            cpu,
+            devices,
+            boot: (self.gpus.pci() > 0).then(|| self.boot.to_bytes().into()),
+        })
+    }
+
+    fn runtime(&self, nonce: Hex<32>, channel: Option<Hex<32>>, devices: &[DeviceEvidence]) -> Runtime {
+        let digest = |device: &DeviceEvidence| DeviceDigest {
+            kind: device.kind,
+            index: device.index,
+            digest: device.digest(),
+        };
+        Runtime {
             nonce,
             tee_pubkey: self.tee_pubkey,
-            additional_evidence: Vec::new(),
+            additional_evidence: devices.iter().map(digest).collect(),
             profile: Profile {
                 charter: self.config.charter,
                 role: self.config.role,
@@ -107,23 +152,9 @@ impl Attester {
                 lease: self.config.lease,
                 keys: self.presented.digests(),
                 channel,
-                boot: self.boot,
+                boot: self.boot.digest(),
             },
         }
-        .to_bytes();
-        let collected =
-            self.tsm.collect(&entry_name(&SystemRandom::new())?, &Runtime::report_data(&runtime))?;
-        Ok(Evidence {
-            runtime: runtime.into(),
-            config: self.config_bytes.clone().into(),
-            keys: self.presented.clone(),
-            cpu: CpuEvidence::Snp {
-                report: collected.report.into(),
-                certificates: collected.certificates.into_iter().map(Base64Bytes).collect(),
-            },
-            devices: Vec::new(),
-            boot: None,
-        })
     }
 }
 

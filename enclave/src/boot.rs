@@ -14,10 +14,10 @@ use tokio::time::timeout;
 use tokio_util::compat::TokioAsyncReadCompatExt;
 
 use crate::attester::Attester;
+use crate::collect::{Collector, Places};
 use crate::error::GuestError;
 use crate::inputs::{INPUT_ROOT, Inputs};
 use crate::session::Guest;
-use crate::tsm::{TSM_ROOT, Tsm};
 use crate::{evaluator, referee, trainer};
 
 /// How long a guest waits for its configuration.
@@ -86,7 +86,8 @@ async fn start(opener: &StreamOpener, mut incoming: Incoming) -> Result<(), Gues
 
 /// Holds the host's documents against the guest's own report and against each other.
 fn prepare(opener: &StreamOpener, boot: Boot) -> Result<Guest, GuestError> {
-    let attester = tokio::task::block_in_place(|| Attester::boot(Tsm::at(TSM_ROOT), boot.config.0))?;
+    let attester =
+        tokio::task::block_in_place(|| Attester::boot(Collector::find(Places::of_guest())?, boot.config.0))?;
     let config: &LaunchConfig = attester.config();
     let charter = OpenCharter::open(&boot.charter.0)
         .map_err(|error| GuestError::BootDocument { what: "charter", why: error.to_string() })?;

@@ -1,6 +1,8 @@
 //! The guest's side of key release: challenge, evidence, lease; then deposit and end (PROVISIONING 6).
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
@@ -24,13 +26,16 @@ use tiltyard_provisioning::release::{
     DEPOSIT_PATH, Deposit, END_PATH, End, KeyRelease, Lease, ledger_origin,
 };
 use tiltyard_provisioning::statement::{Signed, Statement};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use crate::attester::Attester;
+use crate::attester::{Attester, Devices};
 use crate::channel::AttestedStream;
 use crate::error::GuestError;
 
 const ANSWER_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// A broker takes an appraisal of the devices for 3,600 s (BND-10); the next renewal must not come later than that.
+const DEVICES_SHOWN_FOR: Duration = Duration::from_secs(2400);
 
 /// What one attestation gave.
 pub(crate) struct Grant {
@@ -64,6 +69,8 @@ pub(crate) struct BrokerClient {
     broker: Broker,
     /// Origin of the broker's ledger.
     ledger: String,
+    /// When the broker was last content with evidence that held the devices' own reports.
+    devices_shown: Arc<Mutex<Option<Instant>>>,
 }
 
 impl BrokerClient {
@@ -76,7 +83,7 @@ impl BrokerClient {
             GuestError::BootDocument { what: "charter", why: format!("names no broker of the {owner:?}") }
         })?;
         let ledger = ledger_origin(&charter.tenant, owner);
-        Ok(Self { opener: opener.clone(), broker: broker.clone(), ledger })
+        Ok(Self { opener: opener.clone(), broker: broker.clone(), ledger, devices_shown: Arc::default() })
     }
 
     /// Both exchanges on one channel. The answer is believed only under the charter's key for this broker, and a
@@ -98,7 +105,9 @@ impl BrokerClient {
         };
         let challenge: ChallengeAnswer = http.post(CHALLENGE_PATH, &request).await?;
         let channel = http.stream.exporter(&challenge.nonce, Side::Client)?;
-        let evidence = attester.evidence(challenge.nonce, Some(channel))?;
+        let (began, devices) = (Instant::now(), self.devices());
+        let evidence =
+            tokio::task::block_in_place(|| attester.evidence(challenge.nonce, Some(channel), devices))?;
         let request = AttestRequest {
             evidence: evidence.clone(),
             key_ids,
@@ -119,6 +128,11 @@ impl BrokerClient {
         }
         self.check_receipt(&answer, &evidence.digest())?;
         let keys = open_keys(attester, &answer)?;
+        if devices == Devices::InFull
+            && let Ok(mut shown) = self.devices_shown.lock()
+        {
+            *shown = Some(began);
+        }
         Ok(Grant {
             guest: AttestedGuest { lease: answer.lease, receipt: answer.receipt, evidence },
             lease,
@@ -126,6 +140,14 @@ impl BrokerClient {
             issued_at: answer.issued_at,
             keys,
         })
+    }
+
+    /// The devices' own reports, unless this broker saw them not long ago.
+    fn devices(&self) -> Devices {
+        match self.devices_shown.lock().ok().and_then(|shown| *shown) {
+            Some(shown) if shown.elapsed() < DEVICES_SHOWN_FOR => Devices::AsBooted,
+            _ => Devices::InFull,
+        }
     }
 
     /// The release must stand in the broker's ledger, under its signed checkpoint.

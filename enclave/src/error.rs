@@ -2,6 +2,8 @@
 
 use tiltyard_attestation::Hex;
 
+use crate::collect::{CollectError, LaunchDigest};
+
 /// A guest's failure; [`GuestError::code`] is all that leaves the guest.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -11,13 +13,13 @@ pub enum GuestError {
     Channel(String),
     /// The configuration document isn't the one in this guest's own report.
     #[error("launch configuration: expected digest {expected} as in the report, found {got}")]
-    ConfigMismatch { expected: Hex<32>, got: Hex<32> },
+    ConfigMismatch { expected: LaunchDigest, got: LaunchDigest },
     /// A boot document (configuration, charter, order) is not well-formed or contradicts another.
     #[error("boot document {what}: {why}")]
     BootDocument { what: &'static str, why: String },
-    /// The platform gave no usable report.
-    #[error("report interface: {0}")]
-    Collect(#[from] crate::tsm::CollectError),
+    /// The platform gave no usable evidence.
+    #[error("evidence: {0}")]
+    Collect(#[from] CollectError),
     /// An input is absent or differs from its digest.
     #[error("input {digest}: {why}")]
     Input { digest: Hex<32>, why: &'static str },

@@ -8,6 +8,7 @@ mod attester;
 mod boot;
 mod broker;
 mod channel;
+pub mod collect;
 mod error;
 mod evaluator;
 mod inputs;
@@ -15,7 +16,6 @@ mod losses;
 mod referee;
 mod session;
 mod trainer;
-mod tsm;
 
 pub use boot::run;
 pub use error::GuestError;

@@ -25,6 +25,7 @@ use tiltyard_provisioning::statement::Signed;
 use tokio::sync::{RwLock, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
+use crate::attester::Devices;
 use crate::channel::{AttestedStream, acceptor};
 use crate::error::GuestError;
 use crate::session::Guest;
@@ -161,7 +162,7 @@ async fn challenge(
         return problem(StatusCode::SERVICE_UNAVAILABLE, "no_evidence", "try again");
     };
     let evidence = connection.stream.exporter(&nonce, Side::Server).and_then(|channel| {
-        tokio::task::block_in_place(|| shared.guest.attester.evidence(nonce, Some(channel)))
+        tokio::task::block_in_place(|| shared.guest.attester.evidence(nonce, Some(channel), Devices::InFull))
     });
     match evidence {
         Ok(evidence) => {
