@@ -78,10 +78,11 @@ impl DeviceDemands<'_> {
             Facts::Gpu(gpu) => gpu.nvdec0.map(Status::byte),
             Facts::Switch(_) => None,
         };
-        // Hopper reports name no chip (ATTESTATION 6, names of manifests).
-        let chip = match facts {
-            Facts::Gpu(gpu) => gpu.chip.as_deref().unwrap_or("GH100"),
-            Facts::Switch(_) => "LS10",
+        // Hopper reports name no chip, nor do Blackwell's early ones (ATTESTATION 6, names of manifests).
+        let chip = match (facts, device.identity().architecture()) {
+            (Facts::Gpu(gpu), Some(Architecture::Blackwell)) => gpu.chip.as_deref().unwrap_or("GB100"),
+            (Facts::Gpu(gpu), _) => gpu.chip.as_deref().unwrap_or("GH100"),
+            (Facts::Switch(_), _) => "LS10",
         };
         self.library.judge(&Reported { chip, software, blocks: &blocks, nvdec0 }, self.policy, trace)
     }

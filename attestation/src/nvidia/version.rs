@@ -116,7 +116,7 @@ mod tests {
             assert!(later.is_at_least(&floor), "{floor} {later}");
         }
         assert!(!driver("550.90.07").unwrap().is_at_least(&driver("550.90.12").unwrap()));
-        assert!("96.00.A5.00.01".parse::<VbiosVersion>() > "96.00.9F.00.FF".parse());
+        assert!("96.00.A5.00.01".parse::<VbiosVersion>().unwrap() > "96.00.9F.00.FF".parse().unwrap());
     }
 
     #[test]

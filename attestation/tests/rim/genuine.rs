@@ -12,7 +12,7 @@ const OWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/nvidia/rim
 const SHARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vectors/nvidia/rim");
 const GOLDEN: &str = include_str!("../vectors/nvidia/c14n/golden.json");
 
-/// 2024-06-01 and 2024-12-31: within the dates of the older signers.
+/// 2024-06-01 and 2025-06-01: within the dates of the older signers.
 const JUNE_2024: u64 = 1_717_200_000;
 const JUNE_2025: u64 = 1_748_736_000;
 
