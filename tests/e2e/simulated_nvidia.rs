@@ -17,6 +17,8 @@ mod manifests;
 mod reports;
 #[path = "simulated_nvidia/tlv.rs"]
 mod tlv;
+#[path = "simulated_nvidia/verdicts.rs"]
+mod verdicts;
 
 use std::sync::OnceLock;
 

@@ -1,4 +1,4 @@
-//! The vendors' file formats, written for other programs to read.
+//! The vendors' file formats, written for other programs: `peer.py` beside this gives them to NVIDIA's verifier.
 
 use std::path::Path;
 

@@ -38,8 +38,8 @@ pub(crate) fn only(der: &[u8]) -> Tlv<'_> {
     element
 }
 
-/// Tags, object identifiers, texts and dates of a certificate, one line each; keys, digests, numbers and signatures by
-/// length only, an INTEGER or ECDSA signature without it, because their lengths vary.
+/// Tags, object identifiers, texts and dates of a certificate, one line each; keys and digests by their length,
+/// numbers and signatures without it, because it varies.
 pub(crate) fn skeleton(der: &[u8]) -> Vec<String> {
     let mut lines = Vec::new();
     walk(only(der), 0, &mut lines);

@@ -1,9 +1,10 @@
 //! Named attacks on sets that would otherwise pass, each with the one check and code that must refuse it.
 //!
 //! Whatever the adversary holds a key for is signed again by that key, so that the named check is the one that is
-//! tested and not a signature in front of it. A caller first shows that the base passes ([`Base::draft`]), then that
-//! [`Variant::set`] is refused with exactly [`Variant::check`] and [`Variant::code`]; several devices may each report it.
-//! The sets have foreign roots: at a [`Variant::level`] above `lab`, `POL-02 AnchorsNotVendor` stands beside it.
+//! tested and not a signature in front of it. A caller first shows that the base passes ([`Base::draft`]), then
+//! that [`Variant::set`] is refused with exactly [`Variant::check`] and [`Variant::code`], or also with what
+//! follows from the same cause ([`Variant::also`]); several devices may each report it. The sets have foreign
+//! roots: at a [`Variant::level`] above `lab`, `POL-02 AnchorsNotVendor` stands beside it.
 
 use tiltyard_attestation::policy::Level;
 use tiltyard_attestation::{CheckId, Code};
@@ -29,6 +30,8 @@ pub struct Variant {
     pub attack: &'static str,
     pub check: CheckId,
     pub code: Code,
+    /// What the same cause shows elsewhere: few attacks break one rule alone.
+    pub also: &'static [(CheckId, Code)],
     /// Lowest level that refuses it.
     pub level: Level,
     pub base: Base,
@@ -88,17 +91,22 @@ impl Variant {
     /// At every level, from one H100; the fields that differ are set over it.
     const fn signed(name: &'static str, check: CheckId, code: Code, edit: fn(&mut Draft)) -> Self {
         let (level, base, step) = (Level::Lab, Base::Spt, Step::Signed(edit));
-        Self { name, attack: "", check, code, level, base, how: "", step }
+        Self { name, attack: "", check, code, also: &[], level, base, how: "", step }
     }
 
     const fn sent(name: &'static str, check: CheckId, code: Code, edit: fn(&mut EvidenceSet)) -> Self {
         let (level, base, step) = (Level::Lab, Base::Spt, Step::Sent(edit));
-        Self { name, attack: "", check, code, level, base, how: "", step }
+        Self { name, attack: "", check, code, also: &[], level, base, how: "", step }
     }
 
     const fn by(mut self, attack: &'static str, how: &'static str) -> Self {
         self.attack = attack;
         self.how = how;
+        self
+    }
+
+    const fn with(mut self, also: &'static [(CheckId, Code)]) -> Self {
+        self.also = also;
         self
     }
 

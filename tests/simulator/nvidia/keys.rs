@@ -25,12 +25,15 @@ impl KeyName {
     }
 }
 
+/// A key, and SHA-256 of what it signs.
+type SignedMessage = (KeyName, [u8; 32]);
+
 /// Every key that one seed gives. Signatures are deterministic (RFC 6979), so equal drafts give equal bytes.
 pub struct Keyring {
     seed: Zeroizing<[u8; 32]>,
     made: Mutex<BTreeMap<KeyName, Arc<SigningKey>>>,
-    /// By key and SHA-256 of the message: most of a set is signed as it was in the set before.
-    signed: Mutex<BTreeMap<(KeyName, [u8; 32]), [u8; SIGNATURE_BYTES]>>,
+    /// Most of a set is signed as it was in the set before.
+    signed: Mutex<BTreeMap<SignedMessage, [u8; SIGNATURE_BYTES]>>,
 }
 
 impl Keyring {
@@ -43,7 +46,7 @@ impl Keyring {
         self.key(name).verifying_key().to_sec1_bytes().into_vec()
     }
 
-    /// Key identifier: SHA-1 of the public point (RFC 5280, 4.2.1.2, method 1), as every genuine certificate has it.
+    /// Key identifier: SHA-1 of the public point (RFC 5280, 4.2.1.2, method 1), as in every genuine certificate.
     pub fn key_id(&self, name: &KeyName) -> [u8; 20] {
         sha1(&self.public(name))
     }
@@ -90,7 +93,7 @@ impl Keyring {
         let mut hash = Sha256::new();
         hash.update(tag);
         hash.update([0]);
-        hash.update(&*self.seed);
+        hash.update(self.seed.as_slice());
         hash.update(label.as_bytes());
         ChaCha20Rng::from_seed(hash.finalize().into())
     }

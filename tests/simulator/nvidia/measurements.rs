@@ -25,7 +25,8 @@ pub struct Golden {
     pub measured: [u8; VALUE_BYTES],
 }
 
-/// Index, beginning and end of its name, and its alternatives: a letter each, `z` for zeros, the measured one upper case.
+/// Index, beginning and end of its name, and its alternatives: a letter each, `z` for zeros, the measured one in
+/// upper case.
 type Row = (Source, u8, &'static str, &'static str, &'static str);
 
 /// Blocks of a report: all indexes of a GPU, and those of a switch.

@@ -46,7 +46,7 @@ pub trait Spelled {
     fn product(self) -> &'static str;
     /// Member `arch` of the collector's JSON.
     fn evidence_name(self) -> &'static str;
-    fn is_switch(self) -> bool;
+    fn is_switch(&self) -> bool;
 }
 
 impl Spelled for Architecture {
@@ -74,7 +74,7 @@ impl Spelled for Architecture {
         }
     }
 
-    fn is_switch(self) -> bool {
-        self == Self::Ls10
+    fn is_switch(&self) -> bool {
+        *self == Self::Ls10
     }
 }

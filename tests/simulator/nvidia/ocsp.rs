@@ -33,7 +33,7 @@ pub struct AnswerFields {
     /// The responder's certificate, sent along.
     pub responder: CertificateFields,
     pub signer: KeyName,
-    /// Overwritten in the finished answer: offset from the end, and what is added to the byte there.
+    /// Lowest bit turned round in the finished answer: which byte, counted from the end.
     pub flipped: Option<usize>,
 }
 

@@ -2,6 +2,7 @@
 
 use super::reports::{NVDEC_INDEX, other_value};
 use super::{Base, first};
+use crate::nvidia::device::CHAIN_CERTIFICATES;
 use crate::nvidia::draft::{Draft, EvidenceSet};
 use crate::nvidia::ocsp::CertIdHash;
 use crate::nvidia::opaque::{FEATURE, OpaqueField, VERSION};
@@ -100,7 +101,9 @@ pub const ACCEPTED: &[Accepted] = &[
         edit: |draft| {
             let now = draft.expected.now;
             let chain = &mut first(draft).chain;
-            chain.iter_mut().for_each(|certificate| certificate.validity.not_after = now);
+            // The root is pinned as it is.
+            let below_root = chain.iter_mut().take(CHAIN_CERTIFICATES - 1);
+            below_root.for_each(|certificate| certificate.validity.not_after = now);
             draft.answers.iter_mut().for_each(|answer| answer.next_update = Some(now));
         },
     },

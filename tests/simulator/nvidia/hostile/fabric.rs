@@ -28,7 +28,7 @@ pub(super) const VARIANTS: &[Variant] = &[
     })
     .on(Base::Ppcie)
     .by("G8", "one link of every GPU leads to the same switch, which is not attested"),
-    Variant::signed("pdi-17-links", CheckId::Gpu18, Code::TopologyMismatch, |draft| {
+    Variant::signed("pdi-17-links", CheckId::Gpu01, Code::SpdmFormat, |draft| {
         if let Some(field) = draft.devices[5].report.opaque_mut(PDI) {
             field.data.truncate(17 * 8);
         }
@@ -62,6 +62,8 @@ pub(super) const VARIANTS: &[Variant] = &[
         draft.devices.truncate(FIRST_SWITCH);
     })
     .on(Base::Ppcie)
+    // Links without attested switches are no fabric either.
+    .with(&[(CheckId::Gpu18, Code::TopologyMismatch)])
     .by("G8", "no switch is attested where the charter wants four"),
     Variant::signed("switch-unlisted-ueid", CheckId::Gpu16, Code::UnknownDevice, |draft| {
         draft.expected.platforms.pop();
@@ -75,10 +77,12 @@ pub(super) const VARIANTS: &[Variant] = &[
     })
     .on(Base::Ppcie)
     .by("G6", "a switch runs another BIOS and says so"),
-    Variant::signed("switch-rim-missing", CheckId::Gpu09, Code::RimMissing, |draft| {
+    Variant::signed("switch-rim-missing", CheckId::Gpu09, Code::RimVersionMismatch, |draft| {
         draft.rims.pop();
     })
     .on(Base::Ppcie)
+    // The nearest manifest is then the GPUs' VBIOS, whose version and values are not the switch's.
+    .with(&[(CheckId::Gpu10, Code::MeasurementMismatch)])
     .by("G6", "the switches' manifest is withheld"),
     Variant::signed("switch-stale-nonce", CheckId::Gpu04, Code::NonceMismatch, |draft| {
         draft.devices[FIRST_SWITCH].report.request.nonce = draft.keys.draw("earlier nonce");

@@ -15,6 +15,9 @@ use crate::nvidia::sets::NOW;
 const DRIVER_INDEX: u8 = 37;
 const VBIOS_INDEX: u8 = 9;
 
+/// A manifest that can't be read is of no known version either.
+const UNREAD: &[(CheckId, Code)] = &[(CheckId::Gpu09, Code::RimVersionMismatch)];
+
 pub(super) const VARIANTS: &[Variant] = &[
     Variant::signed("rim-forged", CheckId::Rim03, Code::RimSignature, |draft| {
         let rim = rim(draft, Source::Driver);
@@ -82,17 +85,20 @@ pub(super) const VARIANTS: &[Variant] = &[
             last.index = DRIVER_INDEX.to_string();
         }
     })
+    .with(UNREAD)
     .by("G6", "one index stands twice: active with the right value, inactive with another"),
     Variant::signed("rim-alternatives", CheckId::Rim01, Code::RimFormat, |draft| {
         if let Some(resource) = rim(draft, Source::Driver).resource_mut(DRIVER_INDEX) {
             resource.alternatives = Some(2);
         }
     })
+    .with(UNREAD)
     .by("G6", "an index names more alternatives than it has"),
     Variant::signed("rim-dtd", CheckId::Rim01, Code::RimFormat, |draft| {
         let open = "<SoftwareIdentity ".to_owned();
         rim(draft, Source::Driver).edits = vec![(open.clone(), format!("<!DOCTYPE SoftwareIdentity>{open}"))];
     })
+    .with(UNREAD)
     .by("I1", "a document type stands before the root; canonical XML leaves it out of the digest"),
     Variant::signed("rim-two-signatures", CheckId::Rim02, Code::RimFormat, |draft| {
         let end = "</ds:Signature>".to_owned();

@@ -38,10 +38,17 @@ pub(super) const VARIANTS: &[Variant] = &[
         first(draft).report.response_code = [0x11, 0x7f];
     })
     .by("I2", "an error answer is read as measurements"),
-    Variant::signed("record-length", CheckId::Gpu01, Code::SpdmFormat, |draft| {
+    Variant::signed("record-length", CheckId::Bnd09, Code::ReportLength, |draft| {
         first(draft).report.record_length = Some(64 * 55 - 1);
     })
-    .by("I2", "the record's length leaves out the last byte of its last block"),
+    .by("I2", "the record leaves out its last byte, so that all lengths after it are read a byte early"),
+    Variant::signed("block-count", CheckId::Gpu01, Code::SpdmFormat, |draft| {
+        first(draft).report.block_count = Some(63);
+    })
+    .by(
+        "I2",
+        "a reader that counts blocks leaves out the last one, a reader of the record's length does not",
+    ),
     Variant::signed("block-size", CheckId::Gpu01, Code::SpdmFormat, |draft| {
         first(draft).report.blocks[9].value_size = Some(47);
     })
@@ -144,7 +151,7 @@ fn last_48_bytes(draft: &mut Draft) {
     let keys = draft.keys.clone();
     let device = first(draft);
     let leaf = &device.chain[0];
-    // The extension is the leaf's last one, so its end is the end of a certificate with no other extension.
+    // The extension ends with its value.
     let only_dice = leaf.extensions.iter().filter(|one| matches!(one, Extension::DiceTcbInfo { .. }));
     let bytes: Vec<u8> = only_dice.flat_map(|extension| leaf.extension(extension, &keys)).collect();
     let tail = bytes[bytes.len() - VALUE_BYTES..].to_vec();

@@ -114,7 +114,7 @@ pub(super) const VARIANTS: &[Variant] = &[
     })
     .above_lab()
     .by("G7", "the responder's certificate ended yesterday"),
-    Variant::signed("ocsp-too-old", CheckId::Gpu08, Code::CollateralStale, |draft| {
+    Variant::signed("ocsp-too-old", CheckId::Col03, Code::CollateralStale, |draft| {
         let answer = about_brom(draft);
         (answer.produced_at, answer.this_update) = (NOW - 31 * DAY_S, NOW - 31 * DAY_S);
         answer.next_update = Some(NOW + 30 * DAY_S);
