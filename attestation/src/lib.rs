@@ -53,6 +53,7 @@ pub mod checks;
 pub mod collateral;
 pub mod evidence;
 pub mod measure;
+pub mod nvidia;
 pub mod policy;
 pub mod reference;
 pub mod result;

@@ -3,10 +3,13 @@
 
 mod anchors;
 mod certificate;
+mod der;
 pub(crate) mod ec;
 mod frame;
 mod links;
+mod ocsp;
 mod revocation;
+mod status;
 
 pub use anchors::{ForeignAnchors, ForeignArk, TrustAnchors};
 pub use certificate::{CERTIFICATES_MAX, CHAIN_MAX_BYTES, Link};
@@ -14,6 +17,7 @@ pub use links::Links;
 pub use revocation::{Gap, Reason, Revocation};
 
 pub(crate) use certificate::Chain;
+pub(crate) use status::chain_revocation;
 
 use x509_parser::prelude::*;
 

@@ -1,7 +1,8 @@
-//! What an image must measure to: bytes in, digest out (ATTESTATION 9).
+//! The measurement of a guest that is a process.
 
 use ring::digest::{Context, SHA384};
 
+use super::hash::finish;
 use crate::Hex;
 
 /// Domain tag of the measurement of a `Process` guest.
@@ -14,7 +15,5 @@ pub fn process_measurement(program: &[u8]) -> Hex<48> {
     let mut context = Context::new(&SHA384);
     context.update(PROCESS_TAG);
     context.update(program);
-    let mut out = [0; 48];
-    out.copy_from_slice(context.finish().as_ref());
-    Hex(out)
+    Hex(finish(context))
 }

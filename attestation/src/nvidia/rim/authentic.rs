@@ -1,0 +1,178 @@
+//! Whose manifest it is: one that a chain to the pinned root signed (RIM-01 to RIM-04).
+
+use super::swid::Manifest;
+use super::text::Text;
+use super::xmldsig::Signature;
+use super::{RimError, tree};
+use crate::Hex;
+use crate::chain::ec::EcChain;
+use crate::chain::{Links, Revocation, TrustAnchors, chain_revocation};
+use crate::checks::{CheckId, Code};
+use crate::collateral::Collateral;
+use crate::trace::{Judged, Trace};
+
+/// Rules that a manifest goes through, each resting on the ones before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
+    Form,
+    Algorithms,
+    Signature,
+    Chain,
+}
+
+const STEPS: [(Step, CheckId, &str); 4] = [
+    (Step::Form, CheckId::Rim01, "one SWID document, each measurement once"),
+    (Step::Algorithms, CheckId::Rim02, "one enveloped signature, C14N 1.1, SHA-384, ECDSA P-384"),
+    (Step::Signature, CheckId::Rim03, "digest and signature of the tree that is read"),
+    (Step::Chain, CheckId::Rim04, "a signer whose chain is valid and ends in the pinned root"),
+];
+
+/// A manifest that a chain to the pinned root vouches for; only [`AuthenticRim::open`] makes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthenticRim {
+    manifest: Manifest,
+    signer_sha256: Hex<32>,
+    revocation: Revocation,
+}
+
+/// One document of the collateral: read as far as it goes, once, for all devices.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// What it says, whoever says it; none when it can't be read.
+    pub(super) claimed: Option<Manifest>,
+    pub(super) authentic: Result<AuthenticRim, RimError>,
+}
+
+impl AuthenticRim {
+    /// Reads a document and proves form, digest, signature, chain and dates at `now` (Unix seconds).
+    ///
+    /// Revocation is only looked up: what is unknown about it is for a policy to judge.
+    pub fn open(
+        bytes: &[u8],
+        anchors: &TrustAnchors,
+        collateral: &Collateral,
+        links: &Links,
+        now: u64,
+    ) -> Result<Self, RimError> {
+        Opened::read(bytes, anchors, collateral, links, now).authentic
+    }
+
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// SHA-256 of the signer's certificate.
+    pub fn signer(&self) -> Hex<32> {
+        self.signer_sha256
+    }
+
+    /// What is known about the revocation of signer and intermediates.
+    pub fn revocation(&self) -> Revocation {
+        self.revocation
+    }
+}
+
+impl Opened {
+    pub(super) fn read(
+        bytes: &[u8],
+        anchors: &TrustAnchors,
+        collateral: &Collateral,
+        links: &Links,
+        now: u64,
+    ) -> Self {
+        let refused = |error| Self { claimed: None, authentic: Err(error) };
+        let text = match Text::read(bytes) {
+            Ok(text) => text,
+            Err(error) => return refused(error),
+        };
+        let read = tree::parse(&text).and_then(|tree| Manifest::read(&tree).map(|manifest| (tree, manifest)));
+        let (tree, manifest) = match read {
+            Ok(read) => read,
+            Err(error) => return refused(error),
+        };
+        let authentic = Signature::read(&tree)
+            .and_then(|signature| signature.verify(&tree, links))
+            .and_then(|certificates| endorse(&manifest, &certificates, anchors, collateral, links, now));
+        Self { claimed: Some(manifest), authentic }
+    }
+}
+
+/// The certificates that verified the signature lead to the pinned root (RFC 5280 6.1).
+fn endorse(
+    manifest: &Manifest,
+    certificates: &[Vec<u8>],
+    anchors: &TrustAnchors,
+    collateral: &Collateral,
+    links: &Links,
+    now: u64,
+) -> Result<AuthenticRim, RimError> {
+    let given: Vec<&[u8]> = certificates.iter().map(Vec::as_slice).collect();
+    let chain = EcChain::verify(&given, anchors.nvidia_rim(), links).map_err(RimError::Chain)?;
+    chain.valid_at(now).map_err(RimError::Chain)?;
+    Ok(AuthenticRim {
+        manifest: manifest.clone(),
+        signer_sha256: Hex::sha256(chain.leaf().der()),
+        revocation: chain_revocation(&chain, 0, &collateral.ocsp, &collateral.nvidia_crls, now, links),
+    })
+}
+
+/// Records the four rules for the manifests of one device, each rule once: the first failure of any of
+/// them, and nothing about the rules after it.
+pub(super) fn note<'o>(chosen: impl Iterator<Item = &'o Opened> + Clone, trace: &mut Trace) {
+    let mut failed: Option<&RimError> = None;
+    for error in chosen.clone().filter_map(|opened| opened.authentic.as_ref().err()) {
+        if failed.is_none_or(|first| error.step() < first.step()) {
+            failed = Some(error);
+        }
+    }
+    let count = chosen.count();
+    for (step, check, expected) in STEPS {
+        let judged = match failed {
+            _ if count == 0 => Judged::not_shown("no manifest"),
+            Some(error) if error.step() == step => Judged::fail(error.code(), expected, error),
+            Some(error) if error.step() < step => Judged::not_shown("an earlier rule failed"),
+            _ => Judged::pass(expected, format_args!("{count} manifest(s)")),
+        };
+        trace.note(check, judged);
+    }
+}
+
+impl RimError {
+    /// The stable name of this failure.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::TooLarge { .. } => Code::TooLarge,
+            Self::Encoding { .. }
+            | Self::DocumentType
+            | Self::Syntax { .. }
+            | Self::Namespace
+            | Self::Form { .. }
+            | Self::Measurement { .. }
+            | Self::SignatureForm { .. } => Code::RimFormat,
+            Self::DuplicateIndex { .. } => Code::DuplicateRimIndex,
+            Self::Algorithm { .. } => Code::RimAlgorithm,
+            Self::DigestMismatch { .. } => Code::RimDigestMismatch,
+            Self::SignerKey { .. } | Self::Signature { .. } => Code::RimSignature,
+            Self::Chain(error) => match error.code() {
+                date @ (Code::CertNotYetValid | Code::CertExpired) => date,
+                _ => Code::RimCertChain,
+            },
+        }
+    }
+
+    fn step(&self) -> Step {
+        match self {
+            Self::TooLarge { .. }
+            | Self::Encoding { .. }
+            | Self::DocumentType
+            | Self::Syntax { .. }
+            | Self::Namespace
+            | Self::Form { .. }
+            | Self::Measurement { .. }
+            | Self::DuplicateIndex { .. } => Step::Form,
+            Self::SignatureForm { .. } | Self::Algorithm { .. } => Step::Algorithms,
+            Self::DigestMismatch { .. } | Self::SignerKey { .. } | Self::Signature { .. } => Step::Signature,
+            Self::Chain(_) => Step::Chain,
+        }
+    }
+}
