@@ -1,4 +1,4 @@
-//! The few DER forms that AMD's certificates are made of (ITU-T X.690).
+//! The few DER forms that vendors' certificates are made of (ITU-T X.690).
 
 /// Universal tags used here.
 pub(crate) const BOOLEAN: u8 = 0x01;
@@ -91,7 +91,7 @@ pub(crate) fn time(unix_s: u64) -> Vec<u8> {
 }
 
 /// Year, month and day of the Gregorian calendar, counted in eras of 400 years that begin on 1 March.
-fn civil_date(days_since_1970: u64) -> (u64, u64, u64) {
+pub(crate) fn civil_date(days_since_1970: u64) -> (u64, u64, u64) {
     let days = days_since_1970 + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

@@ -54,7 +54,7 @@ pub struct ReportFields {
 }
 
 impl ReportFields {
-    /// A report that breaks no rule: `version` 2, 3 or 5, and the chip's identity.
+    /// A report that breaks no rule: `version` 2 to 5, and the chip's identity.
     pub fn genuine(product: Product, version: u32, chip_id: [u8; 64]) -> Self {
         let tcb = newest_tcb(product);
         let firmware = match product {
