@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Collateral, Source, TdxCollateral};
 use crate::archive::{self, ArchiveError, Limits};
-use crate::tdx::{self, PcsAnswer};
+use crate::tdx::PcsAnswers;
 use crate::{Base64Bytes, Hex};
 
 /// Largest bundle, in bytes.
@@ -263,30 +263,26 @@ impl Bundle {
                 what: "missing beside TCB info".to_owned(),
             })
         };
-        let answer = |kind: ItemKind, id: &str, content: &[u8]| {
-            PcsAnswer::read(content)
-                .map_err(|error| BundleError::Item { name: kind.path(id), what: error.to_string() })
-        };
         let mut sets = Vec::new();
-        for (fmspc, content) in self.items(ItemKind::IntelTcbInfo) {
-            let tcb = answer(ItemKind::IntelTcbInfo, fmspc, content)?;
-            let qe = answer(ItemKind::IntelQeIdentity, "*", one(ItemKind::IntelQeIdentity)?)?;
+        for (fmspc, tcb_info) in self.items(ItemKind::IntelTcbInfo) {
             for (authority, pck_crl) in self.items(ItemKind::IntelPckCrl) {
                 let chain = self.items(ItemKind::IntelPckCrlChain).find(|(id, _)| *id == authority);
-                let chain = chain.map(|(_, content)| content).ok_or_else(|| BundleError::NotThere {
-                    name: ItemKind::IntelPckCrlChain.path(authority),
+                let pck_crl_issuer_chain = chain.map(|(_, content)| content).ok_or_else(|| {
+                    BundleError::NotThere { name: ItemKind::IntelPckCrlChain.path(authority) }
                 })?;
-                sets.push(TdxCollateral {
-                    tcb_info: tcb.document.clone().into(),
-                    tcb_info_signature: tcb.signature.to_vec().into(),
-                    qe_identity: qe.document.clone().into(),
-                    qe_identity_signature: qe.signature.to_vec().into(),
-                    tcb_info_issuer_chain: one(ItemKind::IntelTcbInfoChain)?.to_vec().into(),
-                    qe_identity_issuer_chain: one(ItemKind::IntelQeIdentityChain)?.to_vec().into(),
-                    pck_crl_issuer_chain: chain.to_vec().into(),
-                    pck_crl: pck_crl.to_vec().into(),
-                    root_ca_crl: one(ItemKind::IntelRootCrl)?.to_vec().into(),
-                });
+                let answers = PcsAnswers {
+                    tcb_info,
+                    tcb_info_issuer_chain: one(ItemKind::IntelTcbInfoChain)?,
+                    qe_identity: one(ItemKind::IntelQeIdentity)?,
+                    qe_identity_issuer_chain: one(ItemKind::IntelQeIdentityChain)?,
+                    pck_crl,
+                    pck_crl_issuer_chain,
+                    root_ca_crl: one(ItemKind::IntelRootCrl)?,
+                };
+                sets.push(TdxCollateral::from_pcs(&answers).map_err(|error| BundleError::Item {
+                    name: ItemKind::IntelTcbInfo.path(fmspc),
+                    what: error.to_string(),
+                })?);
             }
         }
         Ok(sets)

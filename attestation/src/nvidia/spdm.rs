@@ -116,6 +116,13 @@ struct Field<'a> {
     data: &'a [u8],
 }
 
+/// The nonce that a report's request carries, before anything is known of the report.
+pub fn asked_nonce(report: &[u8]) -> Option<Hex<32>> {
+    /// After version, code, attributes and index.
+    const AT: usize = 4;
+    Hex::from_slice(report.get(AT..AT + NONCE_LEN)?)
+}
+
 impl<'a> Exchange<'a> {
     /// Reads a report: exact total length, exact headers, exact inner lengths, nothing twice.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, SpdmError> {
