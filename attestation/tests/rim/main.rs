@@ -1,7 +1,7 @@
 //! Reference integrity manifests through the public API: NVIDIA's own, and manifests minted under a root
 //! of our own for what no genuine one shows.
 
-#![allow(clippy::unwrap_used, clippy::type_complexity, reason = "a test that panics has failed; rows are tuples")]
+#![allow(clippy::unwrap_used, clippy::type_complexity, reason = "a panic is a failure; rows are tuples")]
 
 mod device;
 mod fixture;
