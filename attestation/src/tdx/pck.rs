@@ -180,9 +180,9 @@ fn boolean(der: &[u8]) -> Option<bool> {
 fn unsigned(content: &[u8]) -> Option<u16> {
     match *content {
         [value @ 0..=0x7f] => Some(value.into()),
-        [0, value @ 0x80..] => Some(value.into()),
+        [0, value @ 0x80..=0xff] => Some(value.into()),
         [high @ 1..=0x7f, low] => Some(u16::from_be_bytes([high, low])),
-        [0, high @ 0x80.., low] => Some(u16::from_be_bytes([high, low])),
+        [0, high @ 0x80..=0xff, low] => Some(u16::from_be_bytes([high, low])),
         _ => None,
     }
 }
