@@ -42,6 +42,7 @@
 //! ```
 
 mod appraisal;
+pub mod archive;
 mod bytes;
 pub mod chain;
 mod challenge;

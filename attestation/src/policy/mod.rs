@@ -312,6 +312,11 @@ impl AppraisalPolicy {
         }
     }
 
+    /// Whether the policy is for looking at evidence by itself.
+    pub(crate) fn is_examination(&self) -> bool {
+        self.purpose == Purpose::Examination
+    }
+
     /// Something that a verdict needs was not given: not shown in a `lab` examination, else refused as `code`.
     /// This can't be waived: a charter's appraisal and the presets above `lab` always refuse.
     pub(crate) fn absent(&self, code: Code, expected: impl fmt::Display, got: impl fmt::Display) -> Judged {
