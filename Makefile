@@ -13,6 +13,7 @@ demo: build
 
 test: build
 	@tests/inputs/timed test cargo test --locked --workspace --no-fail-fast
+	@tests/inputs/timed test-gpu cargo test --locked --workspace --features tiltyard-enclave/gpu --test collect
 	@tests/inputs/timed --report
 
 bench: build
@@ -23,6 +24,7 @@ bench: build
 check:
 	@tests/inputs/timed format cargo fmt --all --check
 	@tests/inputs/timed clippy cargo clippy --locked --workspace --all-targets -- -D warnings
+	@tests/inputs/timed clippy-gpu cargo clippy --locked --workspace --features tiltyard-enclave/gpu --all-targets -- -D warnings
 	@tests/inputs/timed layering cargo test --locked -q --workspace --test layering --test documents
 
 deny:

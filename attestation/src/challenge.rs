@@ -1,5 +1,6 @@
 //! The verifier's single-use nonce and what it is bound to.
 
+use crate::policy::PlatformId;
 use crate::{Hex, Role};
 
 /// Longest life of a challenge, in seconds (BND-02).
@@ -22,6 +23,7 @@ pub struct Challenge {
     pub(crate) channel: Option<Hex<32>>,
     pub(crate) peer: Option<Vec<u8>>,
     pub(crate) devices: Option<EarlierDevices>,
+    pub(crate) fleet: Vec<PlatformId>,
 }
 
 /// The last full appraisal of this guest's devices; a renewal rests on it for an hour (BND-10).
@@ -45,7 +47,18 @@ impl Challenge {
         lease: Hex<16>,
         issued_at: u64,
     ) -> Self {
-        Self { nonce, role, charter, order, lease, issued_at, channel: None, peer: None, devices: None }
+        Self {
+            nonce,
+            role,
+            charter,
+            order,
+            lease,
+            issued_at,
+            channel: None,
+            peer: None,
+            devices: None,
+            fleet: Vec::new(),
+        }
     }
 
     /// Demands evidence bound to this TLS 1.3 exporter (CHN-01).
@@ -62,6 +75,11 @@ impl Challenge {
     /// Accepts evidence without devices for as long as this earlier appraisal of them holds (BND-10).
     pub fn with_devices(self, earlier: EarlierDevices) -> Self {
         Self { devices: Some(earlier), ..self }
+    }
+
+    /// Refuses devices that other guests hold at this time, by UEID (GPU-15).
+    pub fn with_fleet(self, fleet: Vec<PlatformId>) -> Self {
+        Self { fleet, ..self }
     }
 
     /// Whether `got` is this nonce, in constant time over all 32 bytes (BND-01).

@@ -166,7 +166,7 @@ macro_rules! checklist {
 }
 
 codes! {
-    CheckNotRun TooLarge KeyFormat NotYetAppraised TopologyMismatch
+    CheckNotRun TooLarge KeyFormat TopologyMismatch
     NonceMismatch NonceExpired BindingMismatch RuntimeNotCanonical CompositeBinding
     KeyMismatch RoleMismatch CharterMismatch OrderMismatch LeaseMismatch
     ConfigInvalid HostDataMismatch ConfigIdMismatch ReportLength TrailingBytes GpuEvidenceStale ChannelBinding
@@ -191,7 +191,7 @@ codes! {
 
 checklist! {
     Evd01 "EVD-01" Always Critical "ATTESTATION 1" "the envelope is within its limits and its keys have their exact lengths" [TooLarge KeyFormat]
-    Evd02 "EVD-02" Always Critical "ATTESTATION 1, HOST 2" "the CPU evidence is of the kind that the launch configuration's backend gives" [WrongTee NotYetAppraised]
+    Evd02 "EVD-02" Always Critical "ATTESTATION 1, HOST 2" "the CPU evidence is of the kind that the launch configuration's backend gives" [WrongTee]
     Bnd01 "BND-01" Always Critical "ATTESTATION 3" "the nonce is the challenge's" [NonceMismatch]
     Bnd02 "BND-02" Always Critical "ATTESTATION 3" "the challenge is at most 60 s old and used once" [NonceExpired]
     Bnd03 "BND-03" Always Critical "ATTESTATION 3" "REPORT_DATA is SHA-512 of the canonical runtime document" [BindingMismatch RuntimeNotCanonical]
@@ -274,7 +274,7 @@ checklist! {
     Col01 "COL-01" Always Critical "ATTESTATION 8" "the bundle's manifest is signed and every item has its digest" [BundleSignature ItemDigest]
     Col02 "COL-02" Always High "ATTESTATION 8" "the bundle holds what this evidence needs" [CollateralMissing]
     Col03 "COL-03" Policy High "ATTESTATION 8" "collateral is younger than the level's limit" [CollateralStale]
-    Col04 "COL-04" Policy High "ATTESTATION 8" "the clock is not behind the newest collateral" [ClockBehind]
+    Col04 "COL-04" Policy High "ATTESTATION 8" "the bundle has not expired, and the clock is not behind the newest collateral" [ClockBehind CollateralStale]
 }
 
 impl CheckId {

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::binding::PresentedKeys;
+use crate::checks::Part;
+use crate::trace::Submod;
 use crate::{Base64Bytes, Hex};
 
 /// Largest composite envelope, in bytes of JSON.
@@ -53,6 +55,24 @@ pub struct DeviceEvidence {
 pub enum DeviceKind {
     Gpu,
     Switch,
+}
+
+impl DeviceKind {
+    /// Its name in results.
+    pub(crate) fn submod(self, index: u8) -> Submod {
+        match self {
+            Self::Gpu => Submod::Gpu(index),
+            Self::Switch => Submod::Switch(index),
+        }
+    }
+
+    /// What the checklist calls it.
+    pub(crate) fn part(self) -> Part {
+        match self {
+            Self::Gpu => Part::Gpu,
+            Self::Switch => Part::Switch,
+        }
+    }
 }
 
 impl Evidence {

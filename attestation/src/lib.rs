@@ -42,15 +42,18 @@
 //! ```
 
 mod appraisal;
+pub mod archive;
 mod bytes;
 pub mod chain;
 mod challenge;
 mod config;
+mod cursor;
 mod trace;
 
 pub mod binding;
 pub mod checks;
 pub mod collateral;
+pub mod eventlog;
 pub mod evidence;
 pub mod measure;
 pub mod nvidia;
@@ -58,8 +61,11 @@ pub mod policy;
 pub mod reference;
 pub mod result;
 pub mod snp;
+pub mod tdx;
 
-pub use appraisal::{Refusal, Verifier};
+pub use appraisal::{
+    Conclusion, CpuExhibit, DeviceExhibit, Examination, Exhibits, Facts, Nonce, Refusal, Verifier,
+};
 pub use bytes::{Base64Bytes, BytesError, Hex};
 pub use chain::{ChainError, ForeignAnchors, ForeignArk, Links, TrustAnchors};
 pub use challenge::{CHALLENGE_LIFETIME_S, Challenge, DEVICES_LIFETIME_S, EarlierDevices};

@@ -21,6 +21,8 @@ pub enum Submod {
     Cpu,
     Gpu(u8),
     Switch(u8),
+    /// A reference manifest that is looked at without a device.
+    Rim(u8),
 }
 
 impl Display for Submod {
@@ -30,6 +32,7 @@ impl Display for Submod {
             Self::Cpu => f.write_str("cpu0"),
             Self::Gpu(index) => write!(f, "gpu{index}"),
             Self::Switch(index) => write!(f, "nvswitch{index}"),
+            Self::Rim(index) => write!(f, "rim{index}"),
         }
     }
 }
@@ -127,6 +130,16 @@ impl Trace {
         let failed = judged.verdict == Verdict::Fail;
         self.note(check, judged);
         if failed { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// EVD-01: sizes, before anything is read.
+    pub(crate) fn within_limits(&mut self, judged: Judged) -> Result<(), Stopped> {
+        self.gate(CheckId::Evd01, judged)
+    }
+
+    /// BND-01: the nonce, taken from signed evidence.
+    pub(crate) fn gate_nonce(&mut self, judged: Judged) -> Result<(), Stopped> {
+        self.gate(CheckId::Bnd01, judged)
     }
 
     /// BND-09 of one vendor blob: its exact length.

@@ -69,7 +69,7 @@ pub struct Hypervisor {
 }
 
 impl Hypervisor {
-    /// A machine that answers with reports of `report_version` (2, 3 or 5).
+    /// A machine that answers with reports of `report_version` (2 to 5).
     pub fn new(platform: SimulatedPlatform, report_version: u32) -> Self {
         Self { platform: Arc::new(platform), report_version, guests: Mutex::default() }
     }

@@ -1,4 +1,4 @@
-//! The few DER forms that AMD's certificates are made of (ITU-T X.690).
+//! The few DER forms that vendors' certificates are made of (ITU-T X.690).
 
 /// Universal tags used here.
 pub(crate) const BOOLEAN: u8 = 0x01;
@@ -15,6 +15,8 @@ pub(crate) const UTC_TIME: u8 = 0x17;
 pub(crate) const GENERALIZED_TIME: u8 = 0x18;
 pub(crate) const SEQUENCE: u8 = 0x30;
 pub(crate) const SET: u8 = 0x31;
+/// Context tag `[0]`, primitive.
+pub(crate) const CONTEXT: u8 = 0x80;
 
 /// Tag, length and content.
 pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
@@ -89,7 +91,7 @@ pub(crate) fn time(unix_s: u64) -> Vec<u8> {
 }
 
 /// Year, month and day of the Gregorian calendar, counted in eras of 400 years that begin on 1 March.
-fn civil_date(days_since_1970: u64) -> (u64, u64, u64) {
+pub(crate) fn civil_date(days_since_1970: u64) -> (u64, u64, u64) {
     let days = days_since_1970 + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -98,6 +100,14 @@ fn civil_date(days_since_1970: u64) -> (u64, u64, u64) {
     let day = day_of_year - (153 * march_month + 2) / 5 + 1;
     let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
     (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+/// GeneralizedTime of any year up to 9999.
+pub(crate) fn generalized_time(unix_s: u64) -> Vec<u8> {
+    let (year, month, day) = civil_date(unix_s / 86_400);
+    let second = unix_s % 86_400;
+    let clock = format!("{:02}{:02}{:02}Z", second / 3600, second / 60 % 60, second % 60);
+    tlv(GENERALIZED_TIME, format!("{year:04}{month:02}{day:02}{clock}").as_bytes())
 }
 
 #[cfg(test)]

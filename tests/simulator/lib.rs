@@ -1,28 +1,27 @@
 //! Plays the CPU's firmware and its hypervisor for guests that run without TEE hardware: NOT A VENDOR ROOT.
 //!
-//! A seed gives an ARK, an ASK and one chip's VCEK with AMD's own certificate layout, and
-//! [`SimulatedPlatform`] signs attestation reports in the genuine layouts (V2, V3 and V5) under them.
-//! The production verifier reads them unmodified, with the foreign anchors of
-//! [`SimulatedPlatform::anchors`], and marks every result with
+//! A seed gives roots of its own with everything under them in the vendors' layouts. The production verifier reads
+//! what they sign unmodified, with foreign anchors such as [`SimulatedPlatform::anchors`], and marks every result with
 //! [`tiltyard_attestation::result::Anchors::NotVendor`]. Nothing outside this package may link it.
 //!
-//! - [`report`]: the fields of one report, each settable, so that a test breaks exactly one rule and signs again.
-//! - [`certificates`]: the same for the certificates and the revocation list.
+//! - [`amd`]: SEV-SNP reports V2 to V5 of Milan, Genoa and Turin, under VCEK or VLEK.
+//! - [`intel`]: TDX quotes v4 and v5 with their whole collateral and event logs.
+//! - [`nvidia`]: GPUs and switches with their manifests and revocation answers.
 //! - [`mint`]: a whole [`tiltyard_attestation::evidence::Evidence`] value for tests.
 //! - [`tsm`] and [`control`]: the directory in the shape of configfs-tsm that a guest asks, and the launcher's socket.
 
-pub mod certificates;
-pub mod certs_table;
+pub mod amd;
 pub mod control;
 mod der;
-pub mod keys;
+pub mod intel;
 pub mod mint;
-pub mod platform;
-pub mod report;
+pub mod nvidia;
 pub mod tsm;
+pub mod x509;
 
-pub use platform::{PlatformError, SimulatedPlatform};
-pub use report::ReportFields;
+pub use amd::platform::{PlatformError, SimulatedPlatform};
+pub use amd::report::ReportFields;
+pub use amd::{certificates, certs_table, keys, platform, report};
 
 /// Printed with everything that this program says.
 pub const NOTICE: &str = "NOT A VENDOR ROOT";

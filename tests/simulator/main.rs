@@ -30,8 +30,8 @@ enum Command {
     Serve {
         #[command(flatten)]
         machine: Machine,
-        /// Layout of the reports: 2, 3 or 5.
-        #[arg(long, value_parser = ["2", "3", "5"])]
+        /// Layout of the reports: 2 to 5.
+        #[arg(long, value_parser = ["2", "3", "4", "5"])]
         report_version: String,
         /// Unix socket to make (0600).
         #[arg(long)]

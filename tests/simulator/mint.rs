@@ -33,7 +33,7 @@ pub struct Draft {
     pub report: ReportFields,
     pub report_data: Option<Hex<64>>,
     pub host_data: Option<Hex<32>>,
-    /// VCEK, ASK, ARK, as a guest collects them from the certificate table.
+    /// VCEK, ASK, ARK (or VLEK, ASVK, ARK), as a guest collects them from the certificate table.
     pub certificates: Vec<Vec<u8>>,
     pub devices: Vec<DeviceEvidence>,
 }
@@ -97,7 +97,7 @@ pub fn sample_keys(label: u8) -> PresentedKeys {
     }
 }
 
-/// The evidence of an honest `guest` on `platform`, report `version` 2, 3 or 5, for a verifier's `nonce`.
+/// The evidence of an honest `guest` on `platform`, report `version` 2 to 5, for a verifier's `nonce`.
 pub fn mint_evidence(platform: &SimulatedPlatform, guest: &Guest, version: u32, nonce: Hex<32>) -> Evidence {
     mint_edited(platform, guest, version, nonce, |_| {})
 }

@@ -52,7 +52,7 @@ pub struct TsmError {
 pub struct GuestIdentity {
     pub measurement: Hex<48>,
     pub host_data: Hex<32>,
-    /// Layout of its reports: 2, 3 or 5.
+    /// Layout of its reports: 2 to 5.
     pub report_version: u32,
 }
 

@@ -27,7 +27,7 @@ pub(crate) enum Colour {
 }
 
 impl Colour {
-    fn paint(self, text: &str, code: &str) -> String {
+    pub(crate) fn paint(self, text: &str, code: &str) -> String {
         match self {
             Self::On => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
             Self::Off => text.to_owned(),
@@ -196,7 +196,7 @@ fn verdict(audit: &Audit, colour: Colour) -> String {
 }
 
 /// Text from a bundle without the one character that a terminal obeys.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

@@ -1,23 +1,34 @@
 //! The envelope: its limits, and what binds it to the challenge (EVD, BND, CHN).
 
+use std::collections::BTreeSet;
+
 use ring::digest::{SHA384, digest};
 use serde::Serialize;
 
-use crate::binding::{DeviceDigest, KEM_X25519, KEM_XWING, KeyDigests, PresentedKeys, Runtime};
+use super::composite::Statement;
+use crate::binding::{
+    BOOT_MAX_BYTES, BootDocument, DeviceDigest, KEM_X25519, KEM_XWING, KeyDigests, PresentedKeys, Runtime,
+};
 use crate::chain::{CERTIFICATES_MAX, CHAIN_MAX_BYTES};
-use crate::challenge::{CHALLENGE_LIFETIME_S, Challenge};
+use crate::challenge::{CHALLENGE_LIFETIME_S, Challenge, DEVICES_LIFETIME_S};
 use crate::checks::{CheckId, Code};
 use crate::collateral::Collateral;
 use crate::config::{Backend, CONFIG_MAX_BYTES, LaunchConfig};
-use crate::evidence::{CpuEvidence, DeviceEvidence, Evidence};
-use crate::snp::Report;
+use crate::eventlog::EVENT_LOG_MAX_BYTES;
+use crate::evidence::{CpuEvidence, DeviceEvidence, DeviceKind, Evidence};
+use crate::nvidia::{PEM_MAX_BYTES, REPORT_MAX_BYTES, asked_nonce};
+use crate::tdx::QUOTE_MAX_BYTES;
 use crate::trace::{Judged, Stopped, Trace};
 use crate::{Base64Bytes, Hex, Role};
 
 /// Largest runtime document, in bytes.
 pub const RUNTIME_MAX_BYTES: usize = 16 * 1024;
-/// Most devices in one envelope: 16 GPUs and 8 switches.
-pub const DEVICES_MAX: usize = 24;
+/// Most GPUs in one envelope.
+pub const GPUS_MAX: usize = 16;
+/// Most switches in one envelope.
+pub const SWITCHES_MAX: usize = 8;
+/// Most devices in one envelope.
+pub(super) const DEVICES_MAX: usize = GPUS_MAX + SWITCHES_MAX;
 /// Largest SubjectPublicKeyInfo, in bytes of DER.
 const SPKI_MAX_BYTES: usize = 1024;
 const X25519_PUBLIC_LEN: usize = 32;
@@ -25,58 +36,53 @@ const XWING_PUBLIC_LEN: usize = 1216;
 /// Size of the plain KBS form within REPORT_DATA; the rest is zero.
 const KBS_DIGEST_LEN: usize = 48;
 
-/// The SNP part of an envelope that is within its limits.
-pub(super) struct SnpEvidence<'a> {
-    pub(super) report: &'a [u8],
-    pub(super) certificates: &'a [Base64Bytes],
-}
-
-/// Documents that the report was found to bind.
+/// Documents that the evidence was found to bind.
 pub(super) struct Bound {
     pub(super) runtime: Runtime,
     pub(super) config: LaunchConfig,
+    /// What this boot read of its devices; a guest without devices need not give it.
+    pub(super) boot: Option<BootDocument>,
 }
 
-/// Sizes before anything is read, then the kinds that this verifier appraises (EVD-01, EVD-02).
-pub(super) fn within_limits<'a>(
-    evidence: &'a Evidence,
+/// Sizes before anything is read (EVD-01).
+pub(super) fn within_limits(
+    evidence: &Evidence,
     collateral: &Collateral,
     trace: &mut Trace,
-) -> Result<SnpEvidence<'a>, Stopped> {
+) -> Result<(), Stopped> {
     let over = sizes(evidence, collateral).into_iter().find(|&(_, limit, got)| got > limit);
-    trace.gate(
-        CheckId::Evd01,
-        match over {
-            Some((what, limit, got)) => {
-                Judged::fail(Code::TooLarge, format_args!("{what} at most {limit}"), got)
-            }
-            None => key_lengths(&evidence.keys),
-        },
-    )?;
-    const APPRAISED: &str = "SNP evidence without devices";
-    let (snp, got) = match &evidence.cpu {
-        CpuEvidence::Snp { report, certificates } if evidence.devices.is_empty() => {
-            (Some(SnpEvidence { report: &report.0, certificates }), APPRAISED)
-        }
-        CpuEvidence::Snp { .. } => (None, "devices, which are not yet appraised"),
-        CpuEvidence::Tdx { .. } => (None, "TDX evidence, which is not yet appraised"),
-    };
-    trace.gate(CheckId::Evd02, Judged::require(snp.is_some(), Code::NotYetAppraised, APPRAISED, got))?;
-    snp.ok_or(Stopped)
+    trace.within_limits(match over {
+        Some((what, limit, got)) => Judged::fail(Code::TooLarge, format_args!("{what} at most {limit}"), got),
+        None => key_lengths(&evidence.keys),
+    })
 }
 
 fn sizes(evidence: &Evidence, collateral: &Collateral) -> Vec<(&'static str, usize, usize)> {
     let total = |parts: &[Base64Bytes]| parts.iter().map(|part| part.0.len()).sum::<usize>();
+    let switches = evidence.devices.iter().filter(|device| device.kind == DeviceKind::Switch).count();
+    let largest = |part: fn(&DeviceEvidence) -> &Base64Bytes| {
+        evidence.devices.iter().map(|device| part(device).0.len()).max().unwrap_or(0)
+    };
     let mut sizes = vec![
         ("runtime bytes", RUNTIME_MAX_BYTES, evidence.runtime.0.len()),
         ("configuration bytes", CONFIG_MAX_BYTES, evidence.config.0.len()),
         ("TLS key bytes", SPKI_MAX_BYTES, evidence.keys.tls_spki.0.len()),
-        ("devices", DEVICES_MAX, evidence.devices.len()),
+        ("boot document bytes", BOOT_MAX_BYTES, evidence.boot.as_ref().map_or(0, |boot| boot.0.len())),
+        ("GPUs", GPUS_MAX, evidence.devices.len() - switches),
+        ("switches", SWITCHES_MAX, switches),
+        ("device report bytes", REPORT_MAX_BYTES, largest(|device| &device.report)),
+        ("device certificate bytes", PEM_MAX_BYTES, largest(|device| &device.chain)),
     ];
     sizes.extend(collateral.sizes());
-    if let CpuEvidence::Snp { certificates, .. } = &evidence.cpu {
-        sizes.push(("certificates", CERTIFICATES_MAX, certificates.len()));
-        sizes.push(("certificate bytes", CHAIN_MAX_BYTES, total(certificates)));
+    match &evidence.cpu {
+        CpuEvidence::Snp { certificates, .. } => {
+            sizes.push(("certificates", CERTIFICATES_MAX, certificates.len()));
+            sizes.push(("certificate bytes", CHAIN_MAX_BYTES, total(certificates)));
+        }
+        CpuEvidence::Tdx { quote, event_log } => {
+            sizes.push(("quote bytes", QUOTE_MAX_BYTES, quote.0.len()));
+            sizes.push(("event log bytes", EVENT_LOG_MAX_BYTES, event_log.0.len()));
+        }
     }
     sizes
 }
@@ -96,13 +102,13 @@ fn key_lengths(keys: &PresentedKeys) -> Judged {
 pub(super) fn bind(
     challenge: &Challenge,
     evidence: &Evidence,
-    report: &Report<'_>,
+    statement: &Statement<'_>,
     now: u64,
     trace: &mut Trace,
 ) -> Result<Bound, Stopped> {
-    let runtime = read_runtime(evidence, report, trace)?;
+    let runtime = read_runtime(evidence, statement, trace)?;
     let same = challenge.nonce_is(&runtime.nonce);
-    trace.gate(CheckId::Bnd01, Judged::require(same, Code::NonceMismatch, challenge.nonce, runtime.nonce))?;
+    trace.gate_nonce(Judged::require(same, Code::NonceMismatch, challenge.nonce, runtime.nonce))?;
     let age_s = now.checked_sub(challenge.issued_at);
     trace.gate(
         CheckId::Bnd02,
@@ -116,19 +122,90 @@ pub(super) fn bind(
     trace.gate(CheckId::Bnd07, same_identity(challenge, evidence, &runtime))?;
     trace.gate(CheckId::Chn01, same_channel(challenge, &runtime))?;
     trace.gate(CheckId::Chn02, same_peer(challenge, evidence))?;
-    trace.gate(CheckId::Bnd05, Judged::not_applicable("no device"))?;
+    trace.gate(CheckId::Bnd05, one_nonce(&evidence.devices))?;
     trace.gate(CheckId::Bnd06, same_devices(&evidence.devices, &runtime.additional_evidence))?;
-    trace.gate(CheckId::Bnd10, Judged::not_applicable("no device"))?;
-    let config = read_config(challenge, evidence, report, trace)?;
-    Ok(Bound { runtime, config })
+    let boot = read_boot(challenge, evidence, &runtime, now, trace)?;
+    let config = read_config(challenge, evidence, statement, trace)?;
+    trace.gate(CheckId::Evd02, same_kind(statement, config.backend))?;
+    Ok(Bound { runtime, config, boot })
+}
+
+/// Simulated evidence of either kind stands in for backends that have none (HOST 2).
+fn same_kind(statement: &Statement<'_>, backend: Backend) -> Judged {
+    let holds = match backend {
+        Backend::Snp => matches!(statement, Statement::Snp { .. }),
+        Backend::Tdx => matches!(statement, Statement::Tdx { .. }),
+        Backend::Process | Backend::Tcg | Backend::Kvm | Backend::Vtpm => true,
+    };
+    let expected = format_args!("evidence of backend {backend:?}");
+    Judged::require(holds, Code::WrongTee, expected, statement.kind())
+}
+
+/// The devices were all asked with one nonce (BND-05); that it is the right one is GPU-04.
+fn one_nonce(devices: &[DeviceEvidence]) -> Judged {
+    let asked: BTreeSet<Option<Hex<32>>> =
+        devices.iter().map(|device| asked_nonce(&device.report.0)).collect();
+    if devices.is_empty() {
+        return Judged::not_applicable("no device");
+    }
+    let got = format_args!("{} nonces", asked.len());
+    Judged::require(asked.len() == 1, Code::CompositeBinding, "one nonce for all devices", got)
+}
+
+/// The boot document is the one that the runtime document names, and what is not there was appraised at most an hour
+/// ago (BND-10).
+fn read_boot(
+    challenge: &Challenge,
+    evidence: &Evidence,
+    runtime: &Runtime,
+    now: u64,
+    trace: &mut Trace,
+) -> Result<Option<BootDocument>, Stopped> {
+    let named = runtime.profile.boot;
+    let read = |bytes: &Base64Bytes| {
+        serde_json::from_slice::<BootDocument>(&bytes.0)
+            .ok()
+            .filter(|document| document.v == 1 && document.to_bytes() == bytes.0)
+    };
+    let boot = evidence.boot.as_ref().map(|bytes| (Hex::sha256(&bytes.0), read(bytes)));
+    const EXPECTED: &str =
+        "device evidence with its boot document, or an appraisal of this boot's devices that holds";
+    let fail = |got: &dyn std::fmt::Display| Judged::fail(Code::GpuEvidenceStale, EXPECTED, got);
+    let judged = match (&boot, &challenge.devices, evidence.devices.is_empty()) {
+        (Some((digest, _)), _, _) if *digest != named => {
+            Judged::fail(Code::CompositeBinding, format_args!("boot document {named}"), digest)
+        }
+        (Some((_, None)), _, _) => {
+            Judged::fail(Code::CompositeBinding, "a boot document in RFC 8785 form", "other bytes")
+        }
+        (None, _, false) => fail(&"device evidence without a boot document"),
+        (_, Some(earlier), true) => {
+            let age_s = now.saturating_sub(earlier.appraised_at);
+            if earlier.boot != named {
+                fail(&"another boot")
+            } else if age_s > DEVICES_LIFETIME_S {
+                fail(&format_args!("an appraisal {age_s} s ago"))
+            } else {
+                Judged::pass(EXPECTED, format_args!("an appraisal {age_s} s ago"))
+            }
+        }
+        (_, None, true) => Judged::not_applicable("no device"),
+        (Some(_), _, false) => Judged::pass(EXPECTED, "device evidence with its boot document"),
+    };
+    trace.gate(CheckId::Bnd10, judged)?;
+    Ok(boot.and_then(|(_, document)| document))
 }
 
 /// REPORT_DATA = SHA-512 of the received bytes, which must be their own RFC 8785 form (BND-03, BND-04).
-fn read_runtime(evidence: &Evidence, report: &Report<'_>, trace: &mut Trace) -> Result<Runtime, Stopped> {
+fn read_runtime(
+    evidence: &Evidence,
+    statement: &Statement<'_>,
+    trace: &mut Trace,
+) -> Result<Runtime, Stopped> {
     let received = evidence.runtime.as_ref();
     let canonical =
         serde_json::from_slice::<Runtime>(received).ok().filter(|runtime| runtime.to_bytes() == received);
-    let report_data = report.report_data();
+    let report_data = statement.report_data();
     // A challenge of the KBS adapter would ask for the plain form; no challenge here does.
     let plain = canonical.as_ref().is_some_and(|runtime| plain_kbs_form(runtime) == report_data);
     trace.gate(
@@ -230,27 +307,20 @@ fn same_devices(devices: &[DeviceEvidence], listed: &[DeviceDigest]) -> Judged {
     )
 }
 
-/// HOST_DATA is the digest of the received configuration document, which is for this challenge (BND-08).
+/// HOST_DATA or MRCONFIGID is the digest of the received configuration document, which is for this challenge (BND-08).
 fn read_config(
     challenge: &Challenge,
     evidence: &Evidence,
-    report: &Report<'_>,
+    statement: &Statement<'_>,
     trace: &mut Trace,
 ) -> Result<LaunchConfig, Stopped> {
     let received = evidence.config.as_ref();
     let config = LaunchConfig::from_bytes(received);
     let judged = match &config {
         Err(error) => Judged::fail(Code::ConfigInvalid, "a launch configuration", error),
-        Ok(config) => Judged::equal(Code::HostDataMismatch, LaunchConfig::d256(received), report.host_data())
-            .and_then(|| same_lease(challenge, config.role, config.charter, config.order, config.lease))
-            .and_then(|| {
-                Judged::require(
-                    config.backend != Backend::Tdx,
-                    Code::ConfigInvalid,
-                    "a backend that gives an SNP report",
-                    "tdx",
-                )
-            }),
+        Ok(config) => statement
+            .names(received)
+            .and_then(|| same_lease(challenge, config.role, config.charter, config.order, config.lease)),
     };
     trace.gate(CheckId::Bnd08, judged)?;
     config.map_err(|_| Stopped)

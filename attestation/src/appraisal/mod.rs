@@ -1,22 +1,27 @@
 //! The verifier: evidence, collateral, policy, reference values and time in; a result or a refusal out.
 
+mod composite;
 mod envelope;
+mod examination;
 
 use std::fmt;
 
 use serde::Serialize;
 
-use self::envelope::Bound;
+pub use self::examination::{Conclusion, CpuExhibit, DeviceExhibit, Examination, Exhibits, Facts, Nonce};
+
+use self::composite::{Judge, Statement};
+use self::envelope::{Bound, DEVICES_MAX};
 use crate::Backend;
 use crate::chain::{Links, TrustAnchors};
 use crate::challenge::Challenge;
 use crate::checks::{CheckId, CheckOutcome, Code, Finding, Part};
-use crate::collateral::Collateral;
-use crate::evidence::Evidence;
-use crate::policy::{AppraisalPolicy, Level};
+use crate::collateral::{Collateral, Needs};
+use crate::evidence::{CpuEvidence, Evidence};
+use crate::nvidia::{Certificates, SetDemands};
+use crate::policy::{AppraisalPolicy, Level, PolicyDocument, PolicyError};
 use crate::reference::ReferenceValues;
-use crate::result::{Anchors, AttestationResult, AttestedKeys, CpuFacts, SnpFacts};
-use crate::snp::{self, Demands, Report};
+use crate::result::{Anchors, AttestationResult, AttestedKeys, CpuFacts, DeviceFacts};
 use crate::trace::{Judged, Stopped, Submod, Trace};
 
 /// Why evidence was refused: every finding, not only the first one after the signatures.
@@ -40,14 +45,21 @@ impl std::error::Error for Refusal {}
 pub struct Verifier {
     anchors: TrustAnchors,
     policy: AppraisalPolicy,
-    reference: ReferenceValues,
+    /// None only when evidence is examined without reference values; an appraisal then refuses.
+    reference: Option<ReferenceValues>,
     links: Links,
 }
 
 impl Verifier {
     /// A verifier; `TrustAnchors::vendor()` is the only set that a charter above `lab` accepts.
     pub fn new(anchors: TrustAnchors, policy: AppraisalPolicy, reference: ReferenceValues) -> Self {
-        Self { anchors, policy, reference, links: Links::new() }
+        Self { anchors, policy, reference: Some(reference), links: Links::new() }
+    }
+
+    /// A verifier for looking at evidence by itself, as a policy document says ([`Verifier::examine`]).
+    pub fn for_examination(anchors: TrustAnchors, document: &PolicyDocument) -> Result<Self, PolicyError> {
+        let (policy, reference) = (document.policy()?, document.reference.clone());
+        Ok(Self { anchors, policy, reference, links: Links::new() })
     }
 
     /// Appraises `evidence` as the answer to `challenge` at `now` (Unix seconds).
@@ -69,18 +81,20 @@ impl Verifier {
         let anchors = self.anchors.label();
         let (trace, findings) = trace.into_parts();
         match bound {
-            Ok((Bound { runtime, config }, cpu)) if findings.is_empty() => Ok(AttestationResult {
-                keys: AttestedKeys::new(evidence.keys.clone()),
-                config,
-                runtime,
-                anchors,
-                level: self.policy.level(),
-                cpu: CpuFacts::Snp(cpu),
-                devices: Vec::new(),
-                evidence: evidence.digest(),
-                appraised_at: now,
-                trace,
-            }),
+            Ok(Shown { bound: Bound { runtime, config, .. }, cpu, devices }) if findings.is_empty() => {
+                Ok(AttestationResult {
+                    keys: AttestedKeys::new(evidence.keys.clone()),
+                    config,
+                    runtime,
+                    anchors,
+                    level: self.policy.level(),
+                    cpu,
+                    devices,
+                    evidence: evidence.digest(),
+                    appraised_at: now,
+                    trace,
+                })
+            }
             _ => Err(Refusal { findings, anchors, trace }),
         }
     }
@@ -92,36 +106,47 @@ impl Verifier {
         collateral: &Collateral,
         now: u64,
         trace: &mut Trace,
-    ) -> Result<(Bound, SnpFacts), Stopped> {
-        trace.begin(Submod::Envelope, Part::Envelope);
-        trace.begin(Submod::Cpu, Part::Snp);
-        for check in [CheckId::Col01, CheckId::Col02, CheckId::Col04] {
-            trace.note(check, Judged::not_applicable("collateral was not given as a bundle"));
-        }
-        let snp = envelope::within_limits(evidence, collateral, trace)?;
-        let report = Report::parse(snp.report, trace)?;
-        let bound = envelope::bind(challenge, evidence, &report, now, trace)?;
-        let authentic = snp::authenticate(report, snp.certificates, &self.anchors, &self.links, now, trace)?;
-        trace.note(CheckId::Pol01, self.backend_allowed(bound.config.backend));
-        trace.note(CheckId::Pol02, self.anchors_allowed());
-        let (count, _) = self.policy.device_count(challenge.role);
-        trace.note(CheckId::Gpu17, Judged::equal(Code::TopologyMismatch, count, evidence.devices.len()));
-        for check in [CheckId::Gpu15, CheckId::Gpu18] {
-            trace.note(check, Judged::not_applicable("no device"));
-        }
-        let demands = Demands {
-            links: &self.links,
-            policy: &self.policy,
-            reference: Some(&self.reference),
-            config: Some(&bound.config),
-            collateral,
-            now,
+    ) -> Result<Shown, Stopped> {
+        announce(evidence, trace);
+        let needs = Needs {
+            snp: matches!(evidence.cpu, CpuEvidence::Snp { .. }),
+            tdx: matches!(evidence.cpu, CpuEvidence::Tdx { .. }),
+            devices: !evidence.devices.is_empty(),
         };
-        let cpu = demands.judge(&authentic, trace);
-        Ok((bound, cpu))
+        collateral.judge(needs, &self.policy, now, trace);
+        envelope::within_limits(evidence, collateral, trace)?;
+        trace.turn_to(Submod::Cpu);
+        let statement = Statement::parse(&evidence.cpu, trace)?;
+        let bound = envelope::bind(challenge, evidence, &statement, now, trace)?;
+        let judge = Judge { verifier: self, collateral, bound: &bound, now };
+        let authentic = judge.authenticate(statement, trace)?;
+        let certificates: Vec<Certificates> =
+            evidence.devices.iter().map(|device| Certificates::from_pem(&device.chain.0)).collect();
+        let devices = judge.authenticate_devices(&evidence.devices, &certificates, trace)?;
+        let quote = matches!(evidence.cpu, CpuEvidence::Tdx { .. });
+        trace.note(CheckId::Pol01, self.backend_allowed(bound.config.backend, quote));
+        self.judge_anchors(trace);
+        trace.turn_to(Submod::Cpu);
+        let cpu = judge.cpu(&authentic, trace);
+        let device_facts = judge.devices(&evidence.devices, &devices, trace);
+        let set = SetDemands {
+            policy: &self.policy,
+            counts: Some(self.policy.device_count(challenge.role)),
+            boot: bound.boot.as_ref(),
+            earlier: challenge.devices.as_ref(),
+            fleet: &challenge.fleet,
+        };
+        set.judge(&devices, trace);
+        Ok(Shown { bound, cpu, devices: device_facts })
     }
 
-    fn backend_allowed(&self, backend: Backend) -> Judged {
+    /// POL-02, for appraisals and examinations alike.
+    fn judge_anchors(&self, trace: &mut Trace) {
+        trace.note(CheckId::Pol02, self.anchors_allowed());
+    }
+
+    /// A charter that has no floor for TDX accepts no quote, whatever backend it stands in for.
+    fn backend_allowed(&self, backend: Backend, quote: bool) -> Judged {
         let level = self.policy.level();
         Judged::require(
             backend.satisfies(level),
@@ -137,13 +162,23 @@ impl Verifier {
                 format_args!("{backend:?}"),
             )
         })
+        .and_then(|| {
+            Judged::require(
+                !quote || self.policy.allows_tdx(),
+                Code::BackendNotListed,
+                "a charter with a floor for TDX",
+                "a TDX quote",
+            )
+        })
     }
 
-    /// Foreign roots only in `lab`, and only the one set that the charter names.
+    /// Foreign roots only in `lab`, and only the one set that the charter names; whoever examines evidence names it by
+    /// giving it.
     fn anchors_allowed(&self) -> Judged {
         let label = self.anchors.label();
-        let named = self.reference.foreign_anchors;
+        let named = self.reference.as_ref().and_then(|reference| reference.foreign_anchors);
         let (holds, expected) = match (self.policy.level(), named) {
+            (Level::Lab, None) if self.policy.is_examination() => (true, "any set of roots".to_owned()),
             (Level::Lab, Some(digest)) => (
                 matches!(label, Anchors::Vendor) || label == Anchors::NotVendor(digest),
                 format!("vendor roots or anchor set {digest}"),
@@ -156,4 +191,24 @@ impl Verifier {
         };
         Judged::require(holds, Code::AnchorsNotVendor, expected, label)
     }
+}
+
+/// What an appraisal that did not stop has shown.
+struct Shown {
+    bound: Bound,
+    cpu: CpuFacts,
+    devices: Vec<DeviceFacts>,
+}
+
+/// Every part of the evidence, so that no check of any part can be left out unseen.
+fn announce(evidence: &Evidence, trace: &mut Trace) {
+    trace.begin(Submod::Envelope, Part::Envelope);
+    for device in evidence.devices.iter().take(DEVICES_MAX) {
+        trace.begin(device.kind.submod(device.index), device.kind.part());
+    }
+    let part = match &evidence.cpu {
+        CpuEvidence::Snp { .. } => Part::Snp,
+        CpuEvidence::Tdx { .. } => Part::Tdx,
+    };
+    trace.begin(Submod::Cpu, part);
 }

@@ -121,7 +121,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn unix_seconds(text: &[u8]) -> Option<u64> {
+/// Unix seconds of `YYYYMMDDHHMMSSZ`, from 1970.
+pub(crate) fn unix_seconds(text: &[u8]) -> Option<u64> {
     let [digits @ .., b'Z'] = text else { return None };
     if digits.len() != 14 || !digits.iter().all(u8::is_ascii_digit) {
         return None;

@@ -3,7 +3,7 @@
 
 mod anchors;
 mod certificate;
-mod der;
+pub(crate) mod der;
 pub(crate) mod ec;
 mod frame;
 mod links;

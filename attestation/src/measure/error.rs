@@ -74,7 +74,7 @@ pub enum MeasureError {
     #[error("{table}: section {index} has attributes {got:#x}; calculators differ in what they mean here")]
     SectionAttributes { table: Table, index: usize, got: u32 },
     #[error(
-        "{table}: section {index} at {address:#x} with {size} bytes is empty, not of whole pages, or ends too high"
+        "{table}: section {index}, {size} bytes at {address:#x}, is empty, not of whole pages or too high"
     )]
     SectionRange { table: Table, index: usize, address: u64, size: u64 },
     #[error(
@@ -99,7 +99,8 @@ pub enum MeasureError {
     #[error("the firmware's hash table at {base:#x} with {size} bytes is not inside its kernel-hash page")]
     HashTableArea { base: u32, size: u32 },
     #[error(
-        "command line: expected printable ASCII without blanks at its ends\n  write it as it should be measured"
+        "command line: expected printable ASCII without blanks at its ends\n  \
+         write it as it is to be measured"
     )]
     CmdlineNotCanonical,
     #[error("command line: expected at most {limit} bytes, found {got}")]

@@ -59,13 +59,14 @@ impl<'a> Authority<'a> {
         trace: &mut Trace,
     ) -> Result<AuthenticDevice<'a>, Stopped> {
         let report = parse(report, kind, trace)?;
-        let (chain, identity) = self.verify_chain(certificates, trace)?;
+        let (chain, identity) = self.endorse(certificates, trace)?;
         trace.gate(CheckId::Gpu04, self.signed_over_nonce(&report, &chain))?;
         trace.gate(CheckId::Gpu05, same_firmware(&report, &identity, kind))?;
         Ok(AuthenticDevice { report, identity, chain })
     }
 
-    fn verify_chain(
+    /// Proves that a pinned root vouches for a device's certificate, with or without a report (GPU-03).
+    pub(crate) fn endorse(
         &self,
         certificates: &'a Certificates,
         trace: &mut Trace,
@@ -102,16 +103,16 @@ impl<'a> Authority<'a> {
         let verified = leaf.curve() == Curve::P384
             && leaf.verifies(exchange.signed(), exchange.signature(), Form::Fixed, self.links);
         let got = if verified { "verified" } else { "another signature or other bytes" };
-        Judged::require(verified, Code::ReportSignature, "a signature by the leaf's P-384 key", got).and_then(|| {
-            match self.nonce {
+        Judged::require(verified, Code::ReportSignature, "a signature by the leaf's P-384 key", got).and_then(
+            || match self.nonce {
                 Some(nonce) => Judged::equal(Code::NonceMismatch, nonce, exchange.nonce()),
                 None => self.policy.absent(
                     Code::NonceMismatch,
                     "the nonce asked for",
                     "a verified signature, and no nonce to compare with",
                 ),
-            }
-        })
+            },
+        )
     }
 }
 

@@ -40,7 +40,9 @@ impl<'a> Elements<'a> {
         let (tag, len, rest) = match *self.0 {
             [tag, len @ 0..=0x7f, ref rest @ ..] => (tag, usize::from(len), rest),
             [tag, 0x81, len @ 0x80..=0xff, ref rest @ ..] => (tag, usize::from(len), rest),
-            [tag, 0x82, high @ 1..=0xff, low, ref rest @ ..] => (tag, usize::from(high) << 8 | usize::from(low), rest),
+            [tag, 0x82, high @ 1..=0xff, low, ref rest @ ..] => {
+                (tag, usize::from(high) << 8 | usize::from(low), rest)
+            }
             _ => return None,
         };
         if tag & LONG_TAG == LONG_TAG {

@@ -191,9 +191,8 @@ impl Entry {
             _ => return Err(member("arch", "HOPPER, BLACKWELL or LS10")),
         };
         let nonce = self.nonce.to_ascii_lowercase().parse();
-        let decode = |name, text: &str| {
-            STANDARD.decode(text).map_err(|_| member(name, "padded standard base64"))
-        };
+        let decode =
+            |name, text: &str| STANDARD.decode(text).map_err(|_| member(name, "padded standard base64"));
         let report = decode("evidence", &self.evidence)?;
         let pem = decode("certificate", &self.certificate)?;
         Ok(DeviceFile {

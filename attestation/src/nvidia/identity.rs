@@ -94,7 +94,8 @@ impl Architecture {
     /// Generation by the name of a chip, such as `GH100`, `GB202` or `LS_10`.
     pub(super) fn of_chip(chip: &str) -> Option<Self> {
         const DIGITS: usize = 3;
-        let numbered = |digits: &str| digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let numbered =
+            |digits: &str| digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
         match (chip, chip.split_at_checked(2)) {
             ("LS_10" | "LS10", _) => Some(Self::Ls10),
             (_, Some(("GH", digits))) if numbered(digits) => Some(Self::Hopper),

@@ -1,14 +1,14 @@
 //! The signed facts of one device, held against policy (GPU-06 to GPU-14, GPU-16).
 
 use super::authentic::AuthenticDevice;
+use super::report::Status;
 use super::report::{Facts, GpuFacts};
+use super::rim::{Compared, Library, Reported, Software};
 use super::version::{DriverVersion, VbiosVersion};
 use crate::binding::{DeviceState, Switched};
-use super::rim::{Compared, Library, Reported, Software};
-use super::report::Status;
 use crate::chain::{Links, Revocation, chain_revocation};
-use crate::collateral::Collateral;
 use crate::checks::{CheckId, Code};
+use crate::collateral::Collateral;
 use crate::evidence::DeviceKind;
 use crate::policy::{AppraisalPolicy, Architecture, DeviceFloor, Level, PlatformKind};
 use crate::result::DeviceFacts;
@@ -78,10 +78,11 @@ impl DeviceDemands<'_> {
             Facts::Gpu(gpu) => gpu.nvdec0.map(Status::byte),
             Facts::Switch(_) => None,
         };
-        // Hopper reports name no chip (ATTESTATION 6, names of manifests).
-        let chip = match facts {
-            Facts::Gpu(gpu) => gpu.chip.as_deref().unwrap_or("GH100"),
-            Facts::Switch(_) => "LS10",
+        // Hopper reports name no chip, nor do Blackwell's early ones (ATTESTATION 6, names of manifests).
+        let chip = match (facts, device.identity().architecture()) {
+            (Facts::Gpu(gpu), Some(Architecture::Blackwell)) => gpu.chip.as_deref().unwrap_or("GB100"),
+            (Facts::Gpu(gpu), _) => gpu.chip.as_deref().unwrap_or("GH100"),
+            (Facts::Switch(_), _) => "LS10",
         };
         self.library.judge(&Reported { chip, software, blocks: &blocks, nvdec0 }, self.policy, trace)
     }
@@ -189,9 +190,12 @@ fn same_chip(gpu: &GpuFacts, architecture: Architecture) -> Judged {
     let expected = format!("a chip of {architecture:?}");
     match gpu.chip.as_deref().map(Architecture::of_chip) {
         None => Judged::pass(expected, "none named"),
-        Some(Some(found)) => {
-            Judged::require(found == architecture, Code::ArchMismatch, expected, format_args!("one of {found:?}"))
-        }
+        Some(Some(found)) => Judged::require(
+            found == architecture,
+            Code::ArchMismatch,
+            expected,
+            format_args!("one of {found:?}"),
+        ),
         Some(None) => Judged::fail(Code::ArchMismatch, expected, "an unknown chip"),
     }
 }
@@ -205,10 +209,20 @@ fn gpu_floor(gpu: &GpuFacts, architecture: Architecture, floor: &DeviceFloor) ->
         .and_then(|| {
             // A floor that is no version is met by none.
             let met = driver.is_ok_and(|floor| gpu.driver.is_at_least(&floor));
-            Judged::require(met, Code::RimVersionMismatch, format_args!("driver {} or later", floor.driver), &got)
+            Judged::require(
+                met,
+                Code::RimVersionMismatch,
+                format_args!("driver {} or later", floor.driver),
+                &got,
+            )
         })
         .and_then(|| {
             let met = vbios.is_ok_and(|floor| gpu.vbios >= floor);
-            Judged::require(met, Code::RimVersionMismatch, format_args!("VBIOS {} or later", floor.vbios), &got)
+            Judged::require(
+                met,
+                Code::RimVersionMismatch,
+                format_args!("VBIOS {} or later", floor.vbios),
+                &got,
+            )
         })
 }

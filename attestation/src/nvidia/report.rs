@@ -305,9 +305,7 @@ impl Fields<'_, '_> {
     fn sized<const N: usize>(&self, kind: u16) -> Result<Option<[u8; N]>, ReportError> {
         self.0
             .opaque(kind)
-            .map(|data| {
-                data.try_into().map_err(|_| ReportError::Size { kind, expected: N, got: data.len() })
-            })
+            .map(|data| data.try_into().map_err(|_| ReportError::Size { kind, expected: N, got: data.len() }))
             .transpose()
     }
 
@@ -319,9 +317,10 @@ impl Fields<'_, '_> {
     fn text(&self, kind: u16) -> Result<String, ReportError> {
         let data = self.0.opaque(kind).ok_or(ReportError::Missing { kind })?;
         let len = data.iter().position(|&byte| byte == 0).unwrap_or(data.len());
-        let other = data.iter().enumerate().position(|(at, byte)| {
-            if at < len { !byte.is_ascii_graphic() } else { *byte != 0 }
-        });
+        let other = data
+            .iter()
+            .enumerate()
+            .position(|(at, byte)| if at < len { !byte.is_ascii_graphic() } else { *byte != 0 });
         match other {
             Some(at) => Err(ReportError::Text { kind, at }),
             None if len == 0 => Err(ReportError::Text { kind, at: 0 }),

@@ -116,6 +116,13 @@ struct Field<'a> {
     data: &'a [u8],
 }
 
+/// The nonce that a report's request carries, before anything is known of the report.
+pub fn asked_nonce(report: &[u8]) -> Option<Hex<32>> {
+    /// After version, code, attributes and index.
+    const AT: usize = 4;
+    Hex::from_slice(report.get(AT..AT + NONCE_LEN)?)
+}
+
 impl<'a> Exchange<'a> {
     /// Reads a report: exact total length, exact headers, exact inner lengths, nothing twice.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, SpdmError> {
@@ -236,7 +243,8 @@ fn blocks(record: &[u8], count: u8) -> Result<Vec<Block<'_>>, SpdmError> {
         let size = usize::from(reader.u16().ok_or_else(cut)?);
         let kind = reader.u8().ok_or_else(cut)?;
         let value_size = usize::from(reader.u16().ok_or_else(cut)?);
-        let value: &[u8; VALUE_LEN] = reader.take(VALUE_LEN).and_then(|v| v.try_into().ok()).ok_or_else(cut)?;
+        let value: &[u8; VALUE_LEN] =
+            reader.take(VALUE_LEN).and_then(|v| v.try_into().ok()).ok_or_else(cut)?;
         let field = |field, expected, got: usize, holds: bool| {
             if holds { Ok(()) } else { Err(SpdmError::Block { place, field, expected, got }) }
         };
@@ -264,7 +272,8 @@ fn fields(opaque: &[u8]) -> Result<Vec<Field<'_>>, SpdmError> {
     let mut fields = Vec::new();
     while !reader.0.is_empty() {
         let at = opaque.len() - reader.0.len();
-        let cut = |len: usize| SpdmError::OpaqueLength { expected: at + FIELD_HEAD_LEN + len, got: opaque.len() };
+        let cut =
+            |len: usize| SpdmError::OpaqueLength { expected: at + FIELD_HEAD_LEN + len, got: opaque.len() };
         let kind = reader.u16().ok_or_else(|| cut(0))?;
         let len = usize::from(reader.u16().ok_or_else(|| cut(0))?);
         let data = reader.take(len).ok_or_else(|| cut(len))?;
@@ -300,7 +309,8 @@ impl<'a> Reader<'a> {
     }
 
     fn u24(&mut self) -> Option<usize> {
-        self.array().map(|[low, mid, high]| usize::from(high) << 16 | usize::from(mid) << 8 | usize::from(low))
+        self.array()
+            .map(|[low, mid, high]| usize::from(high) << 16 | usize::from(mid) << 8 | usize::from(low))
     }
 
     /// One byte that has one value.

@@ -7,6 +7,7 @@ use super::identity::{Identity, ueid_decimal};
 use super::report::{Facts, GpuFacts, Pdi, SwitchFacts};
 use crate::Hex;
 use crate::binding::BootDocument;
+use crate::challenge::EarlierDevices;
 use crate::checks::{CheckId, Code};
 use crate::evidence::DeviceKind;
 use crate::policy::{AppraisalPolicy, GpuMode, PlatformId};
@@ -22,6 +23,8 @@ pub struct SetDemands<'a> {
     pub counts: Option<(usize, usize)>,
     /// What the measured guest counted itself.
     pub boot: Option<&'a BootDocument>,
+    /// An earlier full appraisal that evidence without devices rests on (BND-10).
+    pub earlier: Option<&'a EarlierDevices>,
     /// UEIDs of devices that other guests hold at this time.
     pub fleet: &'a [PlatformId],
 }
@@ -39,13 +42,17 @@ impl SetDemands<'_> {
     fn distinct(&self, devices: &[AuthenticDevice<'_>]) -> Judged {
         const EXPECTED: &str = "distinct devices, none held elsewhere";
         if devices.is_empty() {
-            return Judged::not_applicable("no device");
+            return Judged::not_applicable(self.without_devices());
         }
         let (mut ueids, mut keys) = (BTreeSet::new(), BTreeSet::new());
         for identity in devices.iter().map(AuthenticDevice::identity) {
             let (ueid, name) = (identity.ueid(), ueid_decimal(identity.ueid()));
             if self.fleet.contains(ueid) {
-                return Judged::fail(Code::DuplicateDevice, EXPECTED, format_args!("{name} is held elsewhere"));
+                return Judged::fail(
+                    Code::DuplicateDevice,
+                    EXPECTED,
+                    format_args!("{name} is held elsewhere"),
+                );
             }
             let other_key = identity.device_key().is_none_or(|key| keys.insert(key));
             if !ueids.insert(ueid) || !other_key {
@@ -57,8 +64,13 @@ impl SetDemands<'_> {
 
     /// Charter, evidence, PCI bus and driver count alike (GPU-17).
     fn counted(&self, devices: &[AuthenticDevice<'_>]) -> Judged {
-        let gpus = devices.iter().filter(|device| device.kind() == DeviceKind::Gpu).count();
-        let switches = devices.len() - gpus;
+        let (gpus, switches) = match self.earlier {
+            Some(earlier) if devices.is_empty() => (earlier.gpus.into(), earlier.switches.into()),
+            _ => {
+                let gpus = devices.iter().filter(|device| device.kind() == DeviceKind::Gpu).count();
+                (gpus, devices.len() - gpus)
+            }
+        };
         let shown = format!("{gpus} GPUs and {switches} switches");
         let charter = match self.counts {
             Some(counts) => {
@@ -78,8 +90,15 @@ impl SetDemands<'_> {
         })
     }
 
+    fn without_devices(&self) -> &'static str {
+        if self.earlier.is_some() { "appraised earlier" } else { "no device" }
+    }
+
     /// Under PPCIE links carry clear text: GPUs and switches must name each other, and no one else (GPU-18).
     fn one_fabric(&self, devices: &[AuthenticDevice<'_>]) -> Judged {
+        if devices.is_empty() {
+            return Judged::not_applicable(self.without_devices());
+        }
         let (gpus, switches) = by_kind(devices);
         let wanted = self.policy.device_floor().map(|floor| floor.mode);
         let shown = gpus.iter().any(|(_, gpu)| gpu.mode() == Some(GpuMode::Ppcie)) || !switches.is_empty();
@@ -120,7 +139,12 @@ fn links_lead_to(gpus: &[Gpu<'_>], switches: &[Switch<'_>]) -> Judged {
     let own: Option<BTreeSet<Pdi>> = switches.iter().map(|(_, switch)| switch.pdi).collect();
     let Some(own) = own else { return fail(&"a switch without a PDI") };
     if own.len() != switches.len() || own.contains(&NONE) || gpus.is_empty() || own.is_empty() {
-        return fail(&format_args!("{} GPUs, {} distinct switches of {}", gpus.len(), own.len(), switches.len()));
+        return fail(&format_args!(
+            "{} GPUs, {} distinct switches of {}",
+            gpus.len(),
+            own.len(),
+            switches.len()
+        ));
     }
     for (at, (_, gpu)) in gpus.iter().enumerate() {
         let Some(links) = gpu.switches else { return fail(&format_args!("GPU {at} names no switch")) };

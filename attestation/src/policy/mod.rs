@@ -270,10 +270,6 @@ impl AppraisalPolicy {
         (self.gpu.count.into(), switches.into())
     }
 
-    pub(crate) fn platforms(&self) -> &[Platform] {
-        &self.platforms
-    }
-
     /// Whether an allow-list of this kind must hold: above `lab` always, in `lab` wherever there is one.
     pub(crate) fn list_required(&self, kind: PlatformKind) -> bool {
         self.level != Level::Lab || self.platforms.iter().any(|row| row.kind == kind)
@@ -310,6 +306,11 @@ impl AppraisalPolicy {
             Level::Standard => 30,
             Level::Lab => 365,
         }
+    }
+
+    /// Whether the policy is for looking at evidence by itself.
+    pub(crate) fn is_examination(&self) -> bool {
+        self.purpose == Purpose::Examination
     }
 
     /// Something that a verdict needs was not given: not shown in a `lab` examination, else refused as `code`.

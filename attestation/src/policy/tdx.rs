@@ -49,6 +49,9 @@ pub enum TcbStatus {
     SWHardeningNeeded,
     ConfigurationNeeded,
     ConfigurationAndSWHardeningNeeded,
+    /// The TD was launched on an out-of-date TCB that has been updated under it since; never in a document.
+    TDRelaunchAdvised,
+    TDRelaunchAdvisedConfigurationNeeded,
     OutOfDate,
     OutOfDateConfigurationNeeded,
     Revoked,

@@ -112,3 +112,27 @@ fn rows(table: &[u8]) -> Result<Vec<Row>, CollectError> {
     }
     Err(CollectError::Format { what: TABLE, expected: "a row of zeros after the last" })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_changed_byte_of_a_table_gives_bytes_from_elsewhere() {
+        let mut genuine = KINDS[0].to_be_bytes().to_vec();
+        genuine.extend_from_slice(&48u32.to_le_bytes());
+        genuine.extend_from_slice(&3u32.to_le_bytes());
+        genuine.extend_from_slice(&[0; 24]);
+        genuine.extend_from_slice(b"der");
+        assert_eq!(certificates(&genuine).expect("genuine"), [b"der".to_vec()]);
+        for at in 0..genuine.len() {
+            for byte in 0..=u8::MAX {
+                let mut changed = genuine.clone();
+                changed[at] = byte;
+                for certificate in certificates(&changed).unwrap_or_default() {
+                    assert!(changed[48..].starts_with(&certificate) || changed[48..].ends_with(&certificate));
+                }
+            }
+        }
+    }
+}

@@ -207,3 +207,51 @@ fn is_unused(head: &[u8]) -> bool {
 fn malformed(expected: &'static str) -> CollectError {
     CollectError::Format { what: LOG, expected }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A log of one event, with every byte that steers the walk.
+    fn log() -> Vec<u8> {
+        let mut log = vec![0; 28];
+        log.extend_from_slice(b"\x21\0\0\0Spec ID Event03\0\0\0\0\0\0\x02\0\x02\x01\0\0\0\x0c\0\x30\0\0");
+        log.extend_from_slice(b"\x01\0\0\0\x01\0\0\0\x01\0\0\0\x0c\0");
+        log.extend_from_slice(&[0xd1; 48]);
+        log.extend_from_slice(b"\x03\0\0\0abc");
+        log
+    }
+
+    #[test]
+    fn no_changed_byte_leads_a_walk_out_of_its_log() {
+        let genuine = log();
+        assert_eq!(Walk { log: &genuine, at: 0 }.used().expect("genuine"), genuine.len());
+        for at in 0..genuine.len() {
+            for byte in 0..=u8::MAX {
+                let mut changed = genuine.clone();
+                changed[at] = byte;
+                if let Ok(used) = (Walk { log: &changed, at: 0 }).used() {
+                    assert!(used <= changed.len(), "byte {at} as {byte:#x}: {used}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_changed_byte_makes_a_quote_longer_than_its_buffer() {
+        for version in [4, 5] {
+            let mut genuine = vec![0; 800];
+            genuine[0] = version;
+            genuine[50..54].copy_from_slice(&584u32.to_le_bytes());
+            for at in (0..60).chain(620..660) {
+                for byte in 0..=u8::MAX {
+                    let mut changed = genuine.clone();
+                    changed[at] = byte;
+                    if let Ok(quote) = trim(changed) {
+                        assert!(quote.bytes.len() <= genuine.len(), "byte {at} as {byte:#x}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use std::io::Read as _;
 
 use tiltyard_attestation::Hex;
+use tiltyard_attestation::archive::ArchiveError;
 use tiltyard_provisioning::bundle::{Bundle, BundleError, BundleWriter, INDEX, IndexRow};
 
 const MEMBERS: [(&str, &[u8]); 4] =
@@ -120,24 +121,42 @@ fn a_foreign_tar_reads_and_writes_the_same_bytes() {
 fn writer_refuses() {
     let mut writer = BundleWriter::new();
     writer.add("a", *b"1").unwrap();
-    assert_eq!(writer.add("a", *b"1"), Err(BundleError::Duplicate { name: "a".into() }));
-    assert_eq!(writer.add(INDEX, *b""), Err(BundleError::Duplicate { name: INDEX.into() }));
+    assert_eq!(
+        writer.add("a", *b"1"),
+        Err(BundleError::Archive(ArchiveError::Duplicate { name: "a".into() }))
+    );
+    assert_eq!(
+        writer.add(INDEX, *b""),
+        Err(BundleError::Archive(ArchiveError::Duplicate { name: INDEX.into() }))
+    );
     let long = "n".repeat(101);
     for name in ["", "/etc", "a//b", "a/", "..", "a/../b", "./a", "A", "a b", "a\\b", "a\nb", "ä", &long] {
-        assert!(matches!(writer.add(name, *b""), Err(BundleError::Name { .. })), "{name:?}");
+        assert!(
+            matches!(writer.add(name, *b""), Err(BundleError::Archive(ArchiveError::Name { .. }))),
+            "{name:?}"
+        );
     }
     assert!(writer.add(&"n".repeat(100), *b"").is_ok());
-    assert!(matches!(writer.add("big", vec![0; 1 << 30]), Err(BundleError::TooLarge { .. })));
+    assert!(matches!(
+        writer.add("big", vec![0; 1 << 30]),
+        Err(BundleError::Archive(ArchiveError::TooLarge { .. }))
+    ));
 }
 
 #[test]
 fn hostile_members() {
     let twice = files(&[("a", b"1"), ("a", b"2")]);
-    assert_eq!(refused(twice), BundleError::Duplicate { name: "a".into() });
+    assert_eq!(refused(twice), BundleError::Archive(ArchiveError::Duplicate { name: "a".into() }));
     let unsorted = files(&[("b", b"1"), ("a", b"2")]);
-    assert_eq!(refused(unsorted), BundleError::Unsorted { name: "a".into(), after: "b".into() });
+    assert_eq!(
+        refused(unsorted),
+        BundleError::Archive(ArchiveError::Unsorted { name: "a".into(), after: "b".into() })
+    );
     for name in ["../a", "a/../../b", "/etc/passwd", "a//b", "A"] {
-        assert!(matches!(refused(files(&[(name, b"")])), BundleError::Name { .. }), "{name}");
+        assert!(
+            matches!(refused(files(&[(name, b"")])), BundleError::Archive(ArchiveError::Name { .. })),
+            "{name}"
+        );
     }
     for kind in [
         tar::EntryType::Symlink,
@@ -151,7 +170,10 @@ fn hostile_members() {
         let mut link = header("a", 0);
         link.set_entry_type(kind);
         let error = refused(archive(vec![(link, b"")]));
-        assert_eq!(error, BundleError::NotAFile { kind: kind.as_byte().into(), at: 0 });
+        assert_eq!(
+            error,
+            BundleError::Archive(ArchiveError::NotAFile { kind: kind.as_byte().into(), at: 0 })
+        );
     }
 }
 
@@ -165,7 +187,7 @@ fn with_header(edit: impl FnOnce(&mut tar::Header)) -> BundleError {
 
 #[test]
 fn hostile_headers() {
-    let expected = BundleError::Header { at: 0 };
+    let expected = BundleError::Archive(ArchiveError::Header { at: 0 });
     assert_eq!(with_header(|header| header.set_mode(0o4755)), expected);
     assert_eq!(with_header(|header| header.set_mtime(1)), expected);
     assert_eq!(with_header(|header| header.set_uid(1)), expected);
@@ -185,23 +207,29 @@ fn hostile_ends() {
     let bytes = bundle();
     for len in (0..bytes.len()).step_by(256) {
         let error = refused(bytes[..len].to_vec());
-        assert!(matches!(error, BundleError::Truncated { .. }), "{len}: {error}");
+        assert!(matches!(error, BundleError::Archive(ArchiveError::Truncated { .. })), "{len}: {error}");
     }
     for more in [&[0][..], &[0; 512], b"x", &bytes] {
         let error = refused([bytes.as_slice(), more].concat());
-        assert!(matches!(error, BundleError::Trailing { .. }), "{error}");
+        assert!(matches!(error, BundleError::Archive(ArchiveError::Trailing { .. })), "{error}");
     }
     let mut hidden = bytes.clone();
     let last = hidden.len() - 1;
     hidden[last] = 1;
-    assert!(matches!(refused(hidden), BundleError::Trailing { .. }));
+    assert!(matches!(refused(hidden), BundleError::Archive(ArchiveError::Trailing { .. })));
     let mut padded = bundle();
     // After the 7 bytes of the first member.
     padded[512 + 8] = 1;
-    assert_eq!(refused(padded), BundleError::Padding { name: "charter/charter.json".into() });
+    assert_eq!(
+        refused(padded),
+        BundleError::Archive(ArchiveError::Padding { name: "charter/charter.json".into() })
+    );
     let mut endless = header("a", 0);
     endless.set_size(0o77_777_777_777);
-    assert!(matches!(refused(archive(vec![(endless, b"")])), BundleError::Truncated { at: 0 }));
+    assert!(matches!(
+        refused(archive(vec![(endless, b"")])),
+        BundleError::Archive(ArchiveError::Truncated { at: 0 })
+    ));
 }
 
 #[test]

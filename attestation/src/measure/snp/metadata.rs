@@ -80,7 +80,7 @@ impl SnpMetadata {
         Ok(Self { sections, reset_vector, hash_table })
     }
 
-    /// The page for the kernel's hashes: a section of type 0x10 that covers a table of non-zero base and size.
+    /// The page for the kernel's hashes: a section of type 0x10 over a table of non-zero base and size.
     ///
     /// Debian's OVMF has the table's entry with base and size 0 and no such section, so presence of the
     /// entry alone says nothing.

@@ -23,7 +23,7 @@ pub use vmsa::{SevFeatures, Vmm};
 use chain::{Chain, PageType};
 use metadata::{Section, SectionType, SnpMetadata};
 
-use super::error::{MeasureError, Part};
+use super::error::{Entry, MeasureError, Part};
 use super::firmware::{Range, whole_pages};
 use super::{FOUR_GIB, PAGE};
 use crate::Hex;
@@ -77,7 +77,15 @@ pub fn firmware_digest(firmware: &[u8]) -> Result<Hex<48>, MeasureError> {
 ///
 /// [`MeasureError::NoKernelHashes`] is what a launcher must refuse to start a kernel on.
 pub fn kernel_hash_page(firmware: &[u8]) -> Result<KernelHashPage, MeasureError> {
-    SnpMetadata::read(firmware, None)?.kernel_hash_page()
+    SnpMetadata::read(firmware, None).map_err(lacks_hashes)?.kernel_hash_page()
+}
+
+/// Firmware without SEV metadata has no page for the hashes either: the answer when there is a kernel.
+fn lacks_hashes(error: MeasureError) -> MeasureError {
+    match error {
+        MeasureError::EntryMissing { entry: Entry::SevMetadata } => MeasureError::NoKernelHashes,
+        other => other,
+    }
 }
 
 impl Memory {
@@ -87,17 +95,20 @@ impl Memory {
         kernel: Option<&KernelHashes>,
         vmm: Vmm,
     ) -> Result<Self, MeasureError> {
+        let read = |file, place| {
+            let metadata = SnpMetadata::read(file, place);
+            if kernel.is_some() { metadata.map_err(lacks_hashes) } else { metadata }
+        };
         let (mut chain, metadata) = match firmware {
             Firmware::Whole(file) => {
                 whole_pages(Part::SnpFirmware, file)?;
                 let size = file.len() as u64;
-                let place = Range { address: FOUR_GIB - size, size };
-                let metadata = SnpMetadata::read(file, Some(place))?;
+                let metadata = read(file, Some(Range { address: FOUR_GIB - size, size }))?;
                 let mut chain = Chain::new();
                 chain.firmware(file);
                 (chain, metadata)
             }
-            Firmware::Tail { measured, tail } => (Chain::resume(measured), SnpMetadata::read(tail, None)?),
+            Firmware::Tail { measured, tail } => (Chain::resume(measured), read(tail, None)?),
         };
         let hashes = match kernel {
             Some(_) if vmm == Vmm::Gce => return Err(MeasureError::KernelWithoutDirectBoot),

@@ -27,8 +27,10 @@ pub fn rtmr1_events(kernel: Hex<48>, separator: Separator) -> Vec<Hex<48>> {
     events
 }
 
-/// RTMR2: the command line, then the initrd, which is empty when there is none (Linux 6.2 and newer,
-/// `drivers/firmware/efi/libstub/efi-stub-helper.c`).
+/// RTMR2: the command line, then the initrd, which is empty when there is none.
+///
+/// Of a kernel whose EFI stub measures through the CC protocol
+/// (`drivers/firmware/efi/libstub/efi-stub-helper.c`, Linux 6.9 and newer).
 pub fn rtmr2_events(cmdline: &CommandLine, initrd: &[u8]) -> Vec<Hex<48>> {
     let suffix = if initrd.is_empty() { "" } else { INITRD_ARGUMENT };
     // The options of the loaded image: UTF-16, little endian, with the NUL.

@@ -1,4 +1,4 @@
-//! What the firmware measures of the kernel: its Authenticode digest, after QEMU's changes where it makes any.
+//! What the firmware measures of the kernel: its Authenticode digest, after QEMU's changes if it makes any.
 
 use super::KernelForm;
 use super::pe::authenticode_sha384;

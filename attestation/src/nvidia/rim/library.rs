@@ -9,7 +9,7 @@ use crate::chain::{Gap, Links, Revocation, TrustAnchors};
 use crate::checks::{CheckId, Code};
 use crate::collateral::Collateral;
 use crate::policy::AppraisalPolicy;
-use crate::trace::{Judged, Trace};
+use crate::trace::{Judged, Submod, Trace};
 
 /// Manifests of the collateral, each opened once.
 #[derive(Debug)]
@@ -48,6 +48,14 @@ impl Library {
     pub fn open(collateral: &Collateral, anchors: &TrustAnchors, links: &Links, now: u64) -> Self {
         let open = |rim: &crate::Base64Bytes| Opened::read(rim.as_ref(), anchors, collateral, links, now);
         Self(collateral.rims.iter().map(open).collect())
+    }
+
+    /// RIM-01 to RIM-04 of each manifest by itself, without a device.
+    pub(crate) fn alone(&self, trace: &mut Trace) {
+        for (opened, index) in self.0.iter().zip(0..) {
+            trace.turn_to(Submod::Rim(index));
+            authentic::note(std::iter::once(opened), trace);
+        }
     }
 
     /// Runs RIM-01 to RIM-04 and GPU-09 to GPU-12 on one device; `trace` holds each verdict.

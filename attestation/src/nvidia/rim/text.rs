@@ -57,7 +57,7 @@ struct Survey<'t> {
 }
 
 impl<'t> Survey<'t> {
-    fn run(mut self) -> Result<(), RimError> {
+    fn run(mut self) -> Result<Self, RimError> {
         while let Some((_, rest)) = self.rest.split_once('<') {
             self.rest = if let Some(comment) = rest.strip_prefix("!--") {
                 self.other(comment, "-->")?
@@ -74,7 +74,7 @@ impl<'t> Survey<'t> {
                 self.start_tag(rest)?
             };
         }
-        Ok(())
+        Ok(self)
     }
 
     fn other(&mut self, rest: &'t str, end: &str) -> Result<&'t str, RimError> {
@@ -114,7 +114,9 @@ impl<'t> Survey<'t> {
             };
             attributes += 1;
             at_most("attributes of one element", ATTRIBUTES_MAX, attributes)?;
-            if before.trim_start_matches(SPACE).starts_with("xmlns") {
+            // The element's name or an earlier value may come before the attribute's.
+            let name = before.trim_end_matches(['=', ' ', '\t', '\n', '\r']).rsplit(SPACE).next();
+            if name.is_some_and(|name| name.starts_with("xmlns")) {
                 self.namespaces += 1;
                 at_most("namespace declarations", NAMESPACES_MAX, self.namespaces)?;
             }
@@ -176,4 +178,68 @@ fn after_declaration(text: &str) -> Result<&str, RimError> {
 
 pub(super) fn at_most(what: &'static str, limit: usize, got: usize) -> Result<(), RimError> {
     if got > limit { Err(RimError::TooLarge { what, limit, got }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use roxmltree::Document;
+
+    use super::*;
+
+    /// Pieces that change how the next ones are read.
+    const PIECES: [&str; 34] = [
+        "<",
+        ">",
+        "/",
+        "</",
+        "/>",
+        "<a",
+        "</a>",
+        "<a>",
+        "<a/>",
+        "<b ",
+        "=",
+        "c='",
+        "d=\"",
+        "'",
+        "\"",
+        " ",
+        "xmlns:p='u:'",
+        "<!--",
+        "-->",
+        "--",
+        "<![CDATA[",
+        "]]>",
+        "]]",
+        "<?p ",
+        "?>",
+        "?",
+        "<?xml version='1.0' ",
+        "&lt;",
+        "&",
+        "x",
+        "\n",
+        "\r",
+        "!",
+        "<!",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        /// Whatever the parser accepts, it cut at the same places as the counting pass.
+        #[test]
+        fn the_parser_sees_what_was_counted(pieces in prop::collection::vec(0..PIECES.len(), 0..24)) {
+            let inside: String = pieces.iter().map(|&piece| PIECES[piece]).collect();
+            for text in [inside.clone(), format!("<a>{inside}</a>"), format!("<a {inside}></a>"), format!("<!--{inside}")] {
+                let Ok(Text(text)) = Text::read(text.as_bytes()) else { continue };
+                let Ok(tree) = Document::parse(&text) else { continue };
+                let survey = Survey { all: &text, rest: &text, ..Survey::default() }.run().unwrap();
+                let elements = tree.descendants().filter(|node| node.is_element()).count();
+                prop_assert_eq!(survey.elements, elements);
+                prop_assert_eq!(survey.depth, 0);
+            }
+        }
+    }
 }

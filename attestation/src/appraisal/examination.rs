@@ -1,0 +1,241 @@
+//! Evidence looked at by itself: the same checks as an appraisal, without a charter, a challenge or attested keys.
+//!
+//! An examination releases nothing: it gives no [`crate::AttestationResult`], and what it can't know it says.
+
+use serde::Serialize;
+
+use super::Verifier;
+use crate::checks::{CheckOutcome, Code, Finding, Part, Verdict};
+use crate::collateral::{Collateral, Needs};
+use crate::evidence::DeviceKind;
+use crate::nvidia::{self, rim};
+use crate::policy::Level;
+use crate::result::{Anchors, DeviceFacts, SnpFacts, TdxFacts};
+use crate::snp::{self, Report};
+use crate::tdx;
+use crate::trace::{Judged, Stopped, Submod, Trace};
+use crate::{Base64Bytes, Hex};
+
+/// What is laid before the verifier, in the vendors' own formats.
+#[derive(Debug, Default)]
+pub struct Exhibits {
+    pub cpu: Option<CpuExhibit>,
+    pub devices: Vec<DeviceExhibit>,
+    /// What the evidence was asked with; none shows no freshness.
+    pub nonce: Option<Nonce>,
+}
+
+/// A CPU's evidence, or the endorsement of one.
+#[derive(Debug)]
+pub enum CpuExhibit {
+    /// A report with its certificates, DER, any order; without a report only the chain is looked at.
+    Snp { report: Option<Vec<u8>>, certificates: Vec<Base64Bytes> },
+    /// A quote, and the event log of the same boot.
+    Tdx { quote: Vec<u8>, event_log: Option<Vec<u8>> },
+}
+
+/// A device's evidence, or the certificates of one.
+#[derive(Debug)]
+pub struct DeviceExhibit {
+    pub kind: DeviceKind,
+    /// SPDM request and response; without it only the chain is looked at.
+    pub report: Option<Vec<u8>>,
+    pub certificates: nvidia::Certificates,
+}
+
+/// What the evidence was asked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nonce {
+    /// A device's nonce; on a CPU the first half of REPORT_DATA, the other half zero.
+    Half(Hex<32>),
+    /// The whole of a CPU's REPORT_DATA.
+    Whole(Hex<64>),
+}
+
+/// What was found: every check that had an object, and the facts that were shown.
+#[derive(Debug, Serialize)]
+pub struct Examination {
+    pub conclusion: Conclusion,
+    pub level: Level,
+    pub anchors: Anchors,
+    /// Unix seconds as of which everything was held.
+    pub at: u64,
+    pub facts: Facts,
+    pub findings: Vec<Finding>,
+    pub checks: Vec<CheckOutcome>,
+}
+
+/// What an examination comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Conclusion {
+    /// No check failed. Whether a charter would accept the evidence is another question: see what was not shown.
+    NothingContradicted,
+    Refused,
+}
+
+/// Facts of what was authentic.
+#[derive(Debug, Default, Serialize)]
+pub struct Facts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snp: Option<SnpFacts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tdx: Option<TdxFacts>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceFacts>,
+}
+
+impl Examination {
+    /// Checks with this verdict.
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.checks.iter().filter(|row| row.verdict == verdict).count()
+    }
+}
+
+impl Verifier {
+    /// Looks at evidence by itself, as of `now` (Unix seconds): each part up to its first failed gate, and then on to
+    /// the next part.
+    pub fn examine(&self, exhibits: &Exhibits, collateral: &Collateral, now: u64) -> Examination {
+        let mut trace = Trace::new();
+        let mut facts = Facts::default();
+        let over = collateral.sizes().into_iter().find(|&(_, limit, got)| got > limit);
+        let sound = trace.within_limits(match over {
+            Some((what, limit, got)) => {
+                Judged::fail(Code::TooLarge, format_args!("{what} at most {limit}"), got)
+            }
+            None => Judged::pass("collateral within its limits", "so"),
+        });
+        if sound.is_ok() {
+            self.judge_anchors(&mut trace);
+            let needs = Needs {
+                snp: matches!(exhibits.cpu, Some(CpuExhibit::Snp { .. })),
+                tdx: matches!(exhibits.cpu, Some(CpuExhibit::Tdx { .. })),
+                devices: !exhibits.devices.is_empty(),
+            };
+            collateral.judge(needs, &self.policy, now, &mut trace);
+            let desk = Desk { verifier: self, collateral, nonce: exhibits.nonce, now };
+            if let Some(cpu) = &exhibits.cpu {
+                // A part that stopped has its finding; the others are looked at all the same.
+                let _ = desk.cpu(cpu, &mut facts, &mut trace);
+            }
+            desk.devices(&exhibits.devices, &mut facts, &mut trace);
+            trace.close_stopped();
+        }
+        let (checks, findings) = trace.into_parts();
+        let conclusion = match findings.is_empty() {
+            true => Conclusion::NothingContradicted,
+            false => Conclusion::Refused,
+        };
+        let (level, anchors) = (self.policy.level(), self.anchors.label());
+        Examination { conclusion, level, anchors, at: now, facts, findings, checks }
+    }
+}
+
+/// One examination under way.
+struct Desk<'v> {
+    verifier: &'v Verifier,
+    collateral: &'v Collateral,
+    nonce: Option<Nonce>,
+    now: u64,
+}
+
+impl Desk<'_> {
+    fn cpu(&self, exhibit: &CpuExhibit, facts: &mut Facts, trace: &mut Trace) -> Result<(), Stopped> {
+        let Verifier { anchors, policy, links, .. } = self.verifier;
+        let (reference, now) = (self.verifier.reference.as_ref(), self.now);
+        match exhibit {
+            CpuExhibit::Snp { report: None, certificates } => {
+                trace.turn_to(Submod::Cpu);
+                snp::endorse(certificates, anchors, links, now, trace).map(|_| ())
+            }
+            CpuExhibit::Snp { report: Some(report), certificates } => {
+                trace.begin(Submod::Cpu, Part::Snp);
+                let report = Report::parse(report, trace)?;
+                let authentic = snp::authenticate(report, certificates, anchors, links, now, trace)?;
+                self.same_report_data(report.report_data(), trace);
+                let collateral = self.collateral;
+                let demands = snp::Demands { policy, reference, config: None, links, collateral, now };
+                facts.snp = Some(demands.judge(&authentic, trace));
+                Ok(())
+            }
+            CpuExhibit::Tdx { quote, event_log } => {
+                trace.begin(Submod::Cpu, Part::Tdx);
+                let quote = tdx::Quote::parse(quote, trace)?;
+                let report_data = quote.report_data();
+                let authority = tdx::Authority { anchors, policy, links, collateral: self.collateral, now };
+                let authentic = authority.authenticate(quote, trace)?;
+                self.same_report_data(report_data, trace);
+                let event_log = event_log.as_deref();
+                let demands = tdx::Demands { policy, reference, config: None, event_log, now };
+                facts.tdx = Some(demands.judge(&authentic, trace));
+                Ok(())
+            }
+        }
+    }
+
+    /// A CPU's report data is what it was asked with, to the last byte.
+    fn same_report_data(&self, got: Hex<64>, trace: &mut Trace) {
+        let judged = match self.nonce {
+            Some(Nonce::Whole(expected)) => Judged::equal(Code::NonceMismatch, expected, got),
+            Some(Nonce::Half(nonce)) => {
+                let mut expected = [0; 64];
+                expected[..32].copy_from_slice(nonce.bytes());
+                Judged::equal(Code::NonceMismatch, Hex(expected), got)
+            }
+            None => {
+                self.verifier.policy.absent(Code::NonceMismatch, "the nonce asked with", "no nonce was given")
+            }
+        };
+        // The finding stands in the trace; the remaining checks run all the same.
+        let _ = trace.gate_nonce(judged);
+    }
+
+    fn devices(&self, exhibits: &[DeviceExhibit], facts: &mut Facts, trace: &mut Trace) {
+        let Verifier { anchors, policy, links, .. } = self.verifier;
+        let (collateral, now) = (self.collateral, self.now);
+        let library = rim::Library::open(collateral, anchors, links, now);
+        if exhibits.is_empty() {
+            library.alone(trace);
+            return;
+        }
+        let nonce = match self.nonce {
+            Some(Nonce::Half(nonce)) => Some(nonce),
+            Some(Nonce::Whole(_)) | None => None,
+        };
+        let authority = nvidia::Authority { anchors, policy, links, nonce, now };
+        let mut authentic = Vec::new();
+        let (mut gpus, mut switches) = (0u8, 0u8);
+        for exhibit in exhibits {
+            let count = match exhibit.kind {
+                DeviceKind::Gpu => &mut gpus,
+                DeviceKind::Switch => &mut switches,
+            };
+            let index = *count;
+            *count = count.saturating_add(1);
+            let Some(report) = &exhibit.report else {
+                trace.turn_to(exhibit.kind.submod(index));
+                // What failed stands in the trace.
+                let _ = authority.endorse(&exhibit.certificates, trace);
+                continue;
+            };
+            trace.begin(exhibit.kind.submod(index), exhibit.kind.part());
+            if let Ok(device) = authority.authenticate(exhibit.kind, report, &exhibit.certificates, trace) {
+                let demands = nvidia::DeviceDemands {
+                    policy,
+                    index,
+                    state: None,
+                    library: &library,
+                    collateral,
+                    links,
+                    now,
+                };
+                facts.devices.extend(demands.judge(&device, trace));
+                authentic.push(device);
+            }
+        }
+        if !authentic.is_empty() {
+            let set = nvidia::SetDemands { policy, counts: None, boot: None, earlier: None, fleet: &[] };
+            set.judge(&authentic, trace);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Intel's collateral as it is found in files: answers of the Provisioning Certification Service, and the JSON
+//! form that quote verification libraries exchange.
+
+use super::json::{self, JsonError};
+use super::pem;
+use crate::Base64Bytes;
+use crate::collateral::{TDX_ITEM_MAX_BYTES, TdxCollateral};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+/// Largest file of collateral, in bytes.
+pub const COLLATERAL_FILE_MAX_BYTES: usize = 4 * TDX_ITEM_MAX_BYTES;
+
+const CRL_BEGIN: &str = "-----BEGIN X509 CRL-----";
+const CRL_END: &str = "-----END X509 CRL-----";
+
+/// Why a file is not Intel's collateral.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CollateralFileError {
+    #[error("expected at most {limit} bytes, found {got}")]
+    TooLarge { limit: usize, got: usize },
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    #[error("expected a member {member}, found none")]
+    Missing { member: &'static str },
+    #[error("expected {expected} in {member}, found something else")]
+    Form { member: &'static str, expected: &'static str },
+}
+
+/// Answers of PCS API v4 for one platform, each as received.
+#[derive(Debug, Clone, Copy)]
+pub struct PcsAnswers<'a> {
+    /// `{"tcbInfo": .., "signature": ".."}`.
+    pub tcb_info: &'a [u8],
+    /// Header `TCB-Info-Issuer-Chain`, URL-decoded: PEM.
+    pub tcb_info_issuer_chain: &'a [u8],
+    /// `{"enclaveIdentity": .., "signature": ".."}`.
+    pub qe_identity: &'a [u8],
+    /// Header `SGX-Enclave-Identity-Issuer-Chain`, URL-decoded: PEM.
+    pub qe_identity_issuer_chain: &'a [u8],
+    /// DER, PEM or hex.
+    pub pck_crl: &'a [u8],
+    /// Header `SGX-PCK-CRL-Issuer-Chain`, URL-decoded: PEM.
+    pub pck_crl_issuer_chain: &'a [u8],
+    /// DER, PEM or hex.
+    pub root_ca_crl: &'a [u8],
+}
+
+impl TdxCollateral {
+    /// Collateral from answers as received; the signed texts stay as they are.
+    pub fn from_pcs(answers: &PcsAnswers<'_>) -> Result<Self, CollateralFileError> {
+        let (tcb_info, tcb_info_signature) = signed_member(answers.tcb_info, "tcbInfo")?;
+        let (qe_identity, qe_identity_signature) = signed_member(answers.qe_identity, "enclaveIdentity")?;
+        Ok(Self {
+            tcb_info,
+            tcb_info_signature,
+            qe_identity,
+            qe_identity_signature,
+            tcb_info_issuer_chain: chain(answers.tcb_info_issuer_chain, "TCB-Info-Issuer-Chain")?,
+            qe_identity_issuer_chain: chain(
+                answers.qe_identity_issuer_chain,
+                "SGX-Enclave-Identity-Issuer-Chain",
+            )?,
+            pck_crl_issuer_chain: chain(answers.pck_crl_issuer_chain, "SGX-PCK-CRL-Issuer-Chain")?,
+            pck_crl: list(answers.pck_crl, "pck_crl")?,
+            root_ca_crl: list(answers.root_ca_crl, "root_ca_crl")?,
+        })
+    }
+
+    /// Collateral from the JSON form (`QuoteCollateralV3`): texts as strings, lists and signatures in hex.
+    ///
+    /// Its optional `pck_certificate_chain` is not read: a quote brings its own.
+    pub fn from_json(file: &[u8]) -> Result<Self, CollateralFileError> {
+        at_most(file, COLLATERAL_FILE_MAX_BYTES)?;
+        let members = json::raw_members(file)?;
+        let text = |member: &'static str| -> Result<Vec<u8>, CollateralFileError> {
+            let raw = members.iter().find(|(name, _)| name == member);
+            let (_, raw) = raw.ok_or(CollateralFileError::Missing { member })?;
+            let form = CollateralFileError::Form { member, expected: "a string" };
+            Ok(serde_json::from_slice::<String>(raw).map_err(|_| form)?.into_bytes())
+        };
+        Ok(Self {
+            tcb_info: text("tcb_info")?.into(),
+            tcb_info_signature: signature(&text("tcb_info_signature")?, "tcb_info_signature")?,
+            qe_identity: text("qe_identity")?.into(),
+            qe_identity_signature: signature(&text("qe_identity_signature")?, "qe_identity_signature")?,
+            tcb_info_issuer_chain: chain(&text("tcb_info_issuer_chain")?, "tcb_info_issuer_chain")?,
+            qe_identity_issuer_chain: chain(&text("qe_identity_issuer_chain")?, "qe_identity_issuer_chain")?,
+            pck_crl_issuer_chain: chain(&text("pck_crl_issuer_chain")?, "pck_crl_issuer_chain")?,
+            pck_crl: list(&text("pck_crl")?, "pck_crl")?,
+            root_ca_crl: list(&text("root_ca_crl")?, "root_ca_crl")?,
+        })
+    }
+}
+
+/// The signed text of one member, byte for byte, and the signature beside it.
+fn signed_member(
+    answer: &[u8],
+    member: &'static str,
+) -> Result<(Base64Bytes, Base64Bytes), CollateralFileError> {
+    at_most(answer, TDX_ITEM_MAX_BYTES)?;
+    let mut members = json::raw_members(answer)?;
+    let mut raw = |member: &'static str| -> Result<Vec<u8>, CollateralFileError> {
+        let at = members.iter().position(|(name, _)| name == member);
+        Ok(members.swap_remove(at.ok_or(CollateralFileError::Missing { member })?).1)
+    };
+    let text = raw(member)?;
+    let quoted = raw("signature")?;
+    let form = CollateralFileError::Form { member: "signature", expected: "a string" };
+    let digits: String = serde_json::from_slice(&quoted).map_err(|_| form)?;
+    Ok((text.into(), signature(digits.as_bytes(), "signature")?))
+}
+
+/// r then s, 64 bytes in hex.
+fn signature(text: &[u8], member: &'static str) -> Result<Base64Bytes, CollateralFileError> {
+    match hex(text) {
+        Some(bytes) if bytes.len() == 64 => Ok(bytes.into()),
+        _ => Err(CollateralFileError::Form { member, expected: "64 bytes in hex" }),
+    }
+}
+
+/// A chain in canonical PEM, from one whose lines may end in CR LF and whose last line may not end at all.
+fn chain(text: &[u8], member: &'static str) -> Result<Base64Bytes, CollateralFileError> {
+    at_most(text, TDX_ITEM_MAX_BYTES)?;
+    let mut canonical: Vec<u8> =
+        text.trim_ascii_end().iter().copied().filter(|&byte| byte != b'\r').collect();
+    while canonical.last() == Some(&0) {
+        canonical.pop();
+        canonical.truncate(canonical.trim_ascii_end().len());
+    }
+    if !canonical.is_empty() {
+        canonical.push(b'\n');
+    }
+    match pem::certificates(&canonical) {
+        Ok(_) => Ok(canonical.into()),
+        Err(_) => Err(CollateralFileError::Form { member, expected: "PEM certificates" }),
+    }
+}
+
+/// A revocation list as DER, from DER, PEM or hex.
+fn list(bytes: &[u8], member: &'static str) -> Result<Base64Bytes, CollateralFileError> {
+    const SEQUENCE: u8 = 0x30;
+    at_most(bytes, COLLATERAL_FILE_MAX_BYTES)?;
+    let form = CollateralFileError::Form { member, expected: "a revocation list in DER, PEM or hex" };
+    // Hex of DER begins with the digit 3, PEM with a hyphen, and DER itself with the byte 0x30 and a long length.
+    if let Some(der) = hex(bytes.trim_ascii()) {
+        return if der.first() == Some(&SEQUENCE) { Ok(der.into()) } else { Err(form) };
+    }
+    if bytes.first() == Some(&SEQUENCE) {
+        return Ok(bytes.to_vec().into());
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| form.clone())?.trim();
+    let body =
+        text.strip_prefix(CRL_BEGIN).and_then(|rest| rest.strip_suffix(CRL_END)).ok_or(form.clone())?;
+    let digits: String = body.split_ascii_whitespace().collect();
+    STANDARD.decode(digits).map(Base64Bytes::from).map_err(|_| form)
+}
+
+fn hex(text: &[u8]) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let (pairs, rest) = text.as_chunks::<2>();
+    if !rest.is_empty() || pairs.is_empty() {
+        return None;
+    }
+    pairs.iter().map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect()
+}
+
+fn at_most(bytes: &[u8], limit: usize) -> Result<(), CollateralFileError> {
+    let got = bytes.len();
+    if got <= limit { Ok(()) } else { Err(CollateralFileError::TooLarge { limit, got }) }
+}

@@ -1,0 +1,127 @@
+//! PEM certificate chains in the one text that their DER bytes have (RFC 7468 section 3).
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----\n";
+const END: &str = "-----END CERTIFICATE-----\n";
+const COLUMNS: usize = 64;
+/// Longest chain text, in bytes.
+const CHAIN_MAX_BYTES: usize = 16 * 1024;
+const CERTIFICATES_MAX: usize = 8;
+
+/// Why a text is not a canonical chain of certificates.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PemError {
+    #[error("expected at most {limit} bytes of PEM, found {got}")]
+    TooLarge { limit: usize, got: usize },
+    #[error("expected at most {limit} certificates, found more")]
+    TooMany { limit: usize },
+    #[error("expected certificates in PEM, found other text at byte {at}")]
+    Frame { at: usize },
+    #[error("expected base64 in certificate {place}, found something else")]
+    Base64 { place: usize },
+    #[error("expected LF, {COLUMNS} columns and at most one final NUL: the text differs at byte {at}")]
+    NotCanonical { at: usize },
+}
+
+/// DER bytes of each certificate, in order.
+///
+/// The text must be what encoding those bytes gives: LF after each line, 64 columns, nothing between, and at
+/// most one NUL at its end. So no byte of it can change without a change of a certificate.
+pub(crate) fn certificates(text: &[u8]) -> Result<Vec<Vec<u8>>, PemError> {
+    if text.len() > CHAIN_MAX_BYTES {
+        return Err(PemError::TooLarge { limit: CHAIN_MAX_BYTES, got: text.len() });
+    }
+    let text = text.strip_suffix(&[0]).unwrap_or(text);
+    let mut certificates = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        if certificates.len() == CERTIFICATES_MAX {
+            return Err(PemError::TooMany { limit: CERTIFICATES_MAX });
+        }
+        let frame = PemError::Frame { at: text.len() - rest.len() };
+        let inner = rest.strip_prefix(BEGIN.as_bytes()).ok_or(frame.clone())?;
+        let len = find(inner, END.as_bytes()).ok_or(frame)?;
+        let (body, after) = inner.split_at(len);
+        let digits: Vec<u8> = body.iter().copied().filter(|&byte| byte != b'\n').collect();
+        let place = certificates.len();
+        certificates.push(STANDARD.decode(digits).map_err(|_| PemError::Base64 { place })?);
+        rest = after.get(END.len()..).unwrap_or_default();
+    }
+    let canonical = encode(&certificates);
+    if canonical.as_bytes() == text {
+        return Ok(certificates);
+    }
+    let at = canonical.bytes().zip(text).take_while(|(expected, got)| expected == *got).count();
+    Err(PemError::NotCanonical { at })
+}
+
+/// The canonical text of a chain, without a final NUL.
+fn encode(certificates: &[Vec<u8>]) -> String {
+    let mut text = String::new();
+    for der in certificates {
+        text.push_str(BEGIN);
+        for line in STANDARD.encode(der).as_bytes().chunks(COLUMNS) {
+            text.extend(line.iter().map(|&byte| char::from(byte)));
+            text.push('\n');
+        }
+        text.push_str(END);
+    }
+    text
+}
+
+fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
+    text.windows(needle.len()).position(|window| window == needle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text() -> String {
+        encode(&[vec![1; 100], vec![2; 48]])
+    }
+
+    #[test]
+    fn the_canonical_text_is_read_with_or_without_a_final_nul() {
+        let expected = Ok(vec![vec![1; 100], vec![2; 48]]);
+        assert_eq!(certificates(text().as_bytes()), expected);
+        assert_eq!(certificates(format!("{}\0", text()).as_bytes()), expected);
+        assert_eq!(certificates(b""), Ok(vec![]));
+    }
+
+    #[test]
+    fn any_other_text_is_refused() {
+        let text = text();
+        assert_eq!(certificates(format!("{text}\0\0").as_bytes()), Err(PemError::Frame { at: text.len() }));
+        assert_eq!(certificates(format!("{text}\n").as_bytes()), Err(PemError::Frame { at: text.len() }));
+        assert_eq!(certificates(text.replace('\n', "\r\n").as_bytes()), Err(PemError::Frame { at: 0 }));
+        let end = text.len() - 1;
+        assert!(certificates(&text.as_bytes()[..end]).is_err(), "no final LF");
+        let wide: String = text.replacen("AQEB\n", "AQEB", 1);
+        assert!(matches!(certificates(wide.as_bytes()), Err(PemError::NotCanonical { .. })), "{wide}");
+        // "AQ==" and "AR==" decode alike in a careless reader.
+        let loose = encode(&[vec![1]]).replace("AQ==", "AR==");
+        assert_eq!(certificates(loose.as_bytes()), Err(PemError::Base64 { place: 0 }));
+        let many = encode(&vec![vec![1]; CERTIFICATES_MAX + 1]);
+        assert_eq!(certificates(many.as_bytes()), Err(PemError::TooMany { limit: CERTIFICATES_MAX }));
+        let large = vec![b'A'; CHAIN_MAX_BYTES + 1];
+        assert_eq!(
+            certificates(&large),
+            Err(PemError::TooLarge { limit: CHAIN_MAX_BYTES, got: CHAIN_MAX_BYTES + 1 })
+        );
+    }
+
+    #[test]
+    fn no_single_bit_can_change_without_changing_a_certificate() {
+        let text = text().into_bytes();
+        let original = certificates(&text).unwrap_or_default();
+        for at in 0..text.len() * 8 {
+            let mut bent = text.clone();
+            bent[at / 8] ^= 1 << (at % 8);
+            assert_ne!(certificates(&bent).as_ref(), Ok(&original), "bit {at}");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! NVIDIA devices: genuine reports, minted ones, and what an adversary makes of them.
+
+mod files;
+mod form;
+mod genuine;
+mod hostile;
+mod identity;
+mod mint;
+mod policy;
+mod support;
+mod topology;
