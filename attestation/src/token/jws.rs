@@ -67,7 +67,10 @@ pub(super) fn open(token: &str, keys: &[Hex<32>]) -> Result<Opened, TokenError> 
     let (signed, signature) = token.rsplit_once('.').ok_or_else(not_compact)?;
     let (header, payload) = signed.split_once('.').ok_or_else(not_compact)?;
     if header.len() > HEADER_MAX_LEN {
-        return Err(TokenError::signature(format_args!("a header of at most {HEADER_MAX_LEN}"), header.len()));
+        return Err(TokenError::signature(
+            format_args!("a header of at most {HEADER_MAX_LEN}"),
+            header.len(),
+        ));
     }
     // A fourth part would stand within the payload, where a full stop is no base64url.
     let header = base64url::decode(header).ok_or_else(not_compact)?;
