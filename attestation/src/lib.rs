@@ -49,6 +49,8 @@ mod challenge;
 mod config;
 mod cursor;
 mod trace;
+#[cfg(test)]
+mod wycheproof;
 
 pub mod binding;
 pub mod checks;
@@ -62,6 +64,7 @@ pub mod reference;
 pub mod result;
 pub mod snp;
 pub mod tdx;
+pub mod token;
 
 pub use appraisal::{
     Conclusion, CpuExhibit, DeviceExhibit, Examination, Exhibits, Facts, Nonce, Refusal, Verifier,

@@ -5,3 +5,5 @@
 mod snp;
 #[path = "simulated_attacks/table.rs"]
 mod table;
+#[path = "simulated_attacks/tdx.rs"]
+mod tdx;

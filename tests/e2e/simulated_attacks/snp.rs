@@ -6,11 +6,9 @@ use std::sync::OnceLock;
 
 use tiltyard_attestation::policy::Level;
 use tiltyard_attestation::result::SigningKey;
-use tiltyard_attestation::{CheckId, Code};
-use tiltyard_simulator::hostile::Set;
 use tiltyard_simulator::hostile::snp::{Base, Lab, variants};
 
-use crate::table::LEVELS;
+use crate::table::{LEVELS, findings};
 
 fn lab() -> &'static Lab {
     static LAB: OnceLock<Lab> = OnceLock::new();
@@ -18,16 +16,6 @@ fn lab() -> &'static Lab {
         let cache = Path::new(option_env!("CARGO_TARGET_TMPDIR").unwrap_or("target/tmp"));
         Lab::from_seed(&[0x5a; 32], Some(cache)).expect("keys")
     })
-}
-
-/// What refuses the set besides its foreign roots, which only `lab` accepts.
-pub(crate) fn findings(set: &Set, level: Level) -> BTreeSet<(CheckId, Code)> {
-    let mut found = set.findings(level).expect("policy");
-    let anchors = found.remove(&(CheckId::Pol02, Code::AnchorsNotVendor));
-    // An appraisal that stopped at a signature has not come to the roots.
-    assert!(!anchors || level > Level::Lab);
-    assert!(anchors || level == Level::Lab || !found.is_empty(), "foreign roots accepted at {level:?}");
-    found
 }
 
 #[test]

@@ -5,9 +5,19 @@ use std::collections::BTreeSet;
 use tiltyard_attestation::checks::CHECKS;
 use tiltyard_attestation::policy::Level;
 use tiltyard_attestation::{CheckId, Code};
-use tiltyard_simulator::hostile::{Variant, snp, tdx};
+use tiltyard_simulator::hostile::{Set, Variant, snp, tdx};
 
 pub(crate) const LEVELS: [Level; 3] = [Level::Lab, Level::Standard, Level::Strict];
+
+/// What refuses the set besides its foreign roots, which only `lab` accepts.
+pub(crate) fn findings(set: &Set, level: Level) -> BTreeSet<(CheckId, Code)> {
+    let mut found = set.findings(level).expect("policy");
+    let anchors = found.remove(&(CheckId::Pol02, Code::AnchorsNotVendor));
+    // An appraisal that stopped at a signature has not come to the roots.
+    assert!(!anchors || level > Level::Lab);
+    assert!(anchors || level == Level::Lab || !found.is_empty(), "foreign roots accepted at {level:?}");
+    found
+}
 
 /// Tests that THREATS names and that a variant of CPU evidence is.
 const NAMED_SNP: &[&str] = &[

@@ -1,8 +1,7 @@
 //! What dcap-qvl makes of minted quotes: accepted with the status that the collateral says, refused when broken.
 
-use tiltyard_attestation::policy::TcbStatus;
 use tiltyard_simulator::intel::sgx::Configuration;
-use tiltyard_simulator::intel::tcb_info::{EVALUATION, HARDENING_ADVISORY, STATUSES};
+use tiltyard_simulator::intel::tcb_info::{EVALUATION, HARDENING_ADVISORY, STATUSES, TcbStatus};
 use tiltyard_simulator::intel::{Draft, Form, Key, SimulatedTdx};
 
 use crate::peer::{FORMS, NOW, collateral, issued, machine, strict, verdict, verdict_at};

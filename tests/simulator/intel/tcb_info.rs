@@ -1,10 +1,21 @@
 //! TCB info of the PCS, version 3, id TDX: members in the order in which the PCS writes and signs them.
 
 use serde::Serialize;
-use tiltyard_attestation::policy::TcbStatus;
 
 use super::sgx::{self, FMSPC, PCE_ID, PCE_SVN};
 use super::text::{time, upper_hex};
+
+/// Status of a level, as the PCS writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum TcbStatus {
+    UpToDate,
+    SWHardeningNeeded,
+    ConfigurationNeeded,
+    ConfigurationAndSWHardeningNeeded,
+    OutOfDate,
+    OutOfDateConfigurationNeeded,
+    Revoked,
+}
 
 /// The signed document.
 #[derive(Debug, Clone, Serialize)]

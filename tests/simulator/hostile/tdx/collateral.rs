@@ -1,10 +1,9 @@
 //! Collateral that is old, of another platform, or says that something is wrong.
 
-use tiltyard_attestation::policy::TcbStatus;
-
 use super::{Base, Draft, TdxVariant};
 use crate::hostile::{DAY_S, NOW, variant};
 use crate::intel::Key;
+use crate::intel::tcb_info::{HARDENING_ADVISORY, TcbStatus};
 
 pub(super) const VARIANTS: &[TdxVariant] = &[
     variant!(Base::V4; "qe-identity-other" "T3" Lab Tdx06 QeIdentity
@@ -114,7 +113,7 @@ fn old_and_in_time(draft: &mut Draft) {
 }
 
 fn advisory(draft: &mut Draft) {
-    let advisory = crate::intel::tcb_info::HARDENING_ADVISORY.to_owned();
+    let advisory = HARDENING_ADVISORY.to_owned();
     if let Some(level) = draft.td.collateral.tcb_info.tcb_levels.first_mut() {
         level.advisory_ids.push(advisory);
     }

@@ -4,6 +4,7 @@ use tiltyard_attestation::Hex;
 
 use super::{Base, Draft, TdxVariant};
 use crate::hostile::variant;
+use crate::intel::Form;
 
 pub(super) const VARIANTS: &[TdxVariant] = &[
     variant!(Base::V4; "tdx-debug" "T10" Lab Tdx13 DebugTd Signed(|draft| attribute(draft, 0));
@@ -30,6 +31,12 @@ pub(super) const VARIANTS: &[TdxVariant] = &[
     variant!(Base::V5Td15; "servtd-set" "T9" Lab Tdx16 ServiceTd
         Signed(|draft| draft.td.quote.report.mr_servicetd[0] = 1);
         "a service TD is bound, which can act on this one"),
+    variant!(Base::V5Td15; "v5-type-4-service-td" "T9" Lab Tdx16 ServiceTd
+        Signed(|draft| extended(draft, SERVICE_TD_AT_CREATION));
+        "an extended body tells of a service TD that was bound at creation"),
+    variant!(Base::V5Td15; "v5-type-4-partition" "T9" Lab Tdx16 ServiceTd
+        Signed(|draft| extended(draft, VM_INDEX));
+        "an extended body tells that the report is a partition's, not the whole TD's"),
     variant!(Base::V4; "root-file-changed" "L5" Lab Tdx17 MeasurementMismatch [Lab Tdx18 UnknownEvent]
         Signed(|draft| draft.td.quote.report.mrtd[0] ^= 1);
         "another image was launched"),
@@ -56,8 +63,18 @@ fn attribute(draft: &mut Draft, bit: u32) {
     draft.td.quote.report.td_attributes |= 1 << bit;
 }
 
+/// A body of type 4 (885 bytes) whose byte `at` is set.
+fn extended(draft: &mut Draft, at: usize) {
+    draft.td.quote.form = Form::V5Other { kind: 4, size: 885 };
+    draft.td.quote.report.patches.push((at, 1));
+}
+
 fn other_charter(draft: &mut Draft) {
     let mut config = draft.expected.guest.config.clone();
     config.charter.0[0] ^= 1;
     draft.config = config.to_bytes();
 }
+
+/// Offsets within a body of type 4: the partition's number, and the hash of the service TDs at creation.
+const VM_INDEX: usize = 648;
+const SERVICE_TD_AT_CREATION: usize = 729;
