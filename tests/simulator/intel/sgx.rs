@@ -94,17 +94,13 @@ impl SgxExtension {
 }
 
 /// Component versions of a platform that the genuine TCB info rates as `status`; only the first differs.
-///
-/// A relaunch is advised by an appraisal, never by a document: the versions at launch are out of date.
 pub(super) fn component_svns(status: TcbStatus) -> [u8; 16] {
     let first = match status {
         TcbStatus::UpToDate => 8,
         TcbStatus::SWHardeningNeeded => 7,
         TcbStatus::ConfigurationNeeded => 6,
         TcbStatus::ConfigurationAndSWHardeningNeeded => 5,
-        TcbStatus::OutOfDate
-        | TcbStatus::TDRelaunchAdvised
-        | TcbStatus::TDRelaunchAdvisedConfigurationNeeded => 4,
+        TcbStatus::OutOfDate => 4,
         TcbStatus::OutOfDateConfigurationNeeded => 3,
         TcbStatus::Revoked => 2,
     };

@@ -192,8 +192,6 @@ fn tcb_date(status: TcbStatus) -> u64 {
         TcbStatus::ConfigurationNeeded
         | TcbStatus::ConfigurationAndSWHardeningNeeded
         | TcbStatus::OutOfDate
-        | TcbStatus::TDRelaunchAdvised
-        | TcbStatus::TDRelaunchAdvisedConfigurationNeeded
         | TcbStatus::OutOfDateConfigurationNeeded
         | TcbStatus::Revoked => OLD_DATE_S,
     }
@@ -206,8 +204,6 @@ fn advisories(status: TcbStatus) -> Vec<String> {
         TcbStatus::ConfigurationNeeded
         | TcbStatus::ConfigurationAndSWHardeningNeeded
         | TcbStatus::OutOfDate
-        | TcbStatus::TDRelaunchAdvised
-        | TcbStatus::TDRelaunchAdvisedConfigurationNeeded
         | TcbStatus::OutOfDateConfigurationNeeded
         | TcbStatus::Revoked => vec!["INTEL-SA-01036".to_owned(), "INTEL-SA-01099".to_owned()],
     }
@@ -233,7 +229,7 @@ const TDX_LABELS: [Label; 3] = [
 /// Least TEE_TCB_SVN of every level.
 const TDX_SVNS: [u8; 16] = [5, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
-/// Every status that a document gives, best first: the order of the levels.
+/// Every status, best first: the order of the levels.
 pub const STATUSES: [TcbStatus; 7] = [
     TcbStatus::UpToDate,
     TcbStatus::SWHardeningNeeded,
