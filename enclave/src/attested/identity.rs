@@ -21,11 +21,11 @@ impl Identity {
         Ok(Self { name, key, certificate })
     }
 
-    /// The same key under a certificate with one more extension, which is not critical.
-    pub fn with_extension(self, oid: &[u64], der: Vec<u8>) -> Result<Self, GuestError> {
+    /// Issues the certificate again with one more extension, which is not critical.
+    pub fn certify(&mut self, oid: &[u64], der: Vec<u8>) -> Result<(), GuestError> {
         let extension = CustomExtension::from_oid_content(oid, der);
-        let certificate = issue(self.name, &self.key, Some(extension))?;
-        Ok(Self { certificate, ..self })
+        self.certificate = issue(self.name, &self.key, Some(extension))?;
+        Ok(())
     }
 
     /// DER SubjectPublicKeyInfo: what evidence binds.

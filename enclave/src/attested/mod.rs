@@ -10,7 +10,7 @@
 //! channel. What holds is that relayed evidence is refused if the machine is on the charter's list and its key was
 //! not extracted. There is no formal proof of the exchange.
 //!
-//! A certificate may carry evidence of the boot as well ([`Identity::with_evidence`]), for readers elsewhere. Here it
+//! A certificate may carry evidence of the boot as well ([`Identity::certify`]), for readers elsewhere. Here it
 //! decides nothing: it is as old as the boot, and anyone can copy it.
 
 mod connection;
