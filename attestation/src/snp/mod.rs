@@ -9,6 +9,6 @@ mod platform;
 mod report;
 
 pub(crate) use authentic::endorse;
-pub use authentic::{AuthenticReport, authenticate};
+pub use authentic::{AuthenticReport, authenticate, pick_chain};
 pub use platform::Demands;
 pub use report::{REPORT_LEN, Report};
