@@ -25,9 +25,6 @@ pub use json::{DEPTH_MAX, INTEGER_MAX};
 pub use jws::{TOKEN_MAX_BYTES, key_id};
 pub use verify::{Demands, Holder, NOT_BEFORE_LEEWAY_S, VerifiedToken, verify};
 
-#[cfg(test)]
-pub(crate) use jws::verifies;
-
 use crate::Hex;
 
 /// Signs claims as the issuer whose Ed25519 public key is `key`; `signer` makes the signature over the bytes it is

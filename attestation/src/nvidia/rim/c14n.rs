@@ -205,6 +205,7 @@ impl<'a, 'i: 'a> Writer<'_, 'i> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 mod tests {
     use serde_json::Value;
 

@@ -181,6 +181,7 @@ pub(super) fn at_most(what: &'static str, limit: usize, got: usize) -> Result<()
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 mod tests {
     use proptest::prelude::*;
     use roxmltree::Document;
