@@ -1,9 +1,9 @@
 //! No single bit of a genuine quote can change, no byte can be missing, and none can follow.
 
-use tiltyard_attestation::{Collateral, Links, Trace, TrustAnchors};
+use tiltyard_attestation::AppraisalPolicy;
 use tiltyard_attestation::policy::Level;
 use tiltyard_attestation::tdx::{Authority, Demands, Quote};
-use tiltyard_attestation::AppraisalPolicy;
+use tiltyard_attestation::{Collateral, Links, Trace, TrustAnchors};
 
 use crate::support::{EX_NOW, TODAY, V4_NOW, collateral, set, trimmed};
 
@@ -29,18 +29,11 @@ impl Genuine {
             links: Links::new(),
         };
         [
-            (
-                "version 4",
-                of("dcapqvl_tdx_quote", vec![set("dcapqvl_tdx_quote_collateral.json")], V4_NOW),
-            ),
+            ("version 4", of("dcapqvl_tdx_quote", vec![set("dcapqvl_tdx_quote_collateral.json")], V4_NOW)),
             ("version 5", of("dcapqvl_tdx_quote_outdated", vec![], TODAY)),
             (
                 "extended version 5",
-                of(
-                    "dcapqvl_tdx_quote_td15ex",
-                    vec![set("dcapqvl_tdx_quote_td15ex_collateral.json")],
-                    EX_NOW,
-                ),
+                of("dcapqvl_tdx_quote_td15ex", vec![set("dcapqvl_tdx_quote_td15ex_collateral.json")], EX_NOW),
             ),
         ]
     }
@@ -107,7 +100,8 @@ fn no_trailing_byte_is_accepted() {
 fn no_second_final_nul_is_accepted() {
     for (name, genuine) in Genuine::all() {
         let mut longer = genuine.quote.clone();
-        let body = if longer[0] == 4 { 632 } else { 54 + usize::from(u16::from_le_bytes([longer[50], longer[51]])) };
+        let body =
+            if longer[0] == 4 { 632 } else { 54 + usize::from(u16::from_le_bytes([longer[50], longer[51]])) };
         let auth = u16::from_le_bytes([longer[body + 586], longer[body + 587]]);
         let inner = body + 588 + usize::from(auth) + 2;
         longer.push(0);

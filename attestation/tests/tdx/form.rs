@@ -31,7 +31,10 @@ fn declared_lengths_are_those_of_the_quotes() {
     assert_eq!(declared_len(&v4()), Ok(4_936));
     assert_eq!(declared_len(&file("dcapqvl_tdx_quote")), Ok(4_936));
     assert_eq!(declared_len(&v5()), Ok(5_006));
-    assert_eq!(declared_len(&v4()[..47]), Err(QuoteError::TooShort { what: "header", expected: 48, got: 47 }));
+    assert_eq!(
+        declared_len(&v4()[..47]),
+        Err(QuoteError::TooShort { what: "header", expected: 48, got: 47 })
+    );
     assert_eq!(declared_len(&v4()[..635]), Err(QuoteError::Truncated { expected: 636, got: 635 }));
     assert_eq!(declared_len(&file("dcapqvl_sgx_quote")), Err(QuoteError::WrongTee { got: 0 }));
     // Lengths of four bytes cannot overflow what adds them up.
@@ -128,7 +131,8 @@ fn tdx_03_the_chain_has_one_text() {
     let newline = pem + 27;
     assert_eq!(quote[newline], b'\n');
     // An LF that becomes another white space, a digit, a NUL; the final NUL that becomes something else.
-    for (at, value) in [(newline, b' '), (newline, b'\r'), (newline, 0), (newline + 70, b'='), (4_935, b'\n')] {
+    for (at, value) in [(newline, b' '), (newline, b'\r'), (newline, 0), (newline + 70, b'='), (4_935, b'\n')]
+    {
         assert_eq!(findings(&Case::of(with(v4(), at, &[value]))), encoding, "{at}");
     }
     // Certificates in another order, each text in its place.

@@ -1,6 +1,8 @@
 //! Genuine vectors, and the steps of an appraisal below the envelope.
 
-use tiltyard_attestation::policy::{GpuFloor, Level, Platform, PlatformFlag, PlatformKind, TdxFloor, TeeFloor};
+use tiltyard_attestation::policy::{
+    GpuFloor, Level, Platform, PlatformFlag, PlatformKind, TdxFloor, TeeFloor,
+};
 use tiltyard_attestation::reference::{ReferenceImage, ReferenceValues, TdxReference};
 use tiltyard_attestation::result::TdxFacts;
 use tiltyard_attestation::tdx::{Authority, Demands, Quote, declared_len};
