@@ -47,7 +47,18 @@ impl Challenge {
         lease: Hex<16>,
         issued_at: u64,
     ) -> Self {
-        Self { nonce, role, charter, order, lease, issued_at, channel: None, peer: None, devices: None, fleet: Vec::new() }
+        Self {
+            nonce,
+            role,
+            charter,
+            order,
+            lease,
+            issued_at,
+            channel: None,
+            peer: None,
+            devices: None,
+            fleet: Vec::new(),
+        }
     }
 
     /// Demands evidence bound to this TLS 1.3 exporter (CHN-01).

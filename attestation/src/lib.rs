@@ -63,7 +63,9 @@ pub mod result;
 pub mod snp;
 pub mod tdx;
 
-pub use appraisal::{Refusal, Verifier};
+pub use appraisal::{
+    Conclusion, CpuExhibit, DeviceExhibit, Examination, Exhibits, Facts, Nonce, Refusal, Verifier,
+};
 pub use bytes::{Base64Bytes, BytesError, Hex};
 pub use chain::{ChainError, ForeignAnchors, ForeignArk, Links, TrustAnchors};
 pub use challenge::{CHALLENGE_LIFETIME_S, Challenge, DEVICES_LIFETIME_S, EarlierDevices};

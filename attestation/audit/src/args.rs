@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tiltyard_attestation::Hex;
 use tiltyard_attestation::checks::CHECKS;
+use tiltyard_attestation::{Conclusion, Hex};
 use tiltyard_provisioning::bundle::BUNDLE_MAX_BYTES;
 
+use crate::appraise::{self, Examined, LowCollateral, LowEvidence};
 use crate::text::{Colour, Detail, coloured};
 use crate::verify::{Audit, Overall, Pins, verify};
 
@@ -30,8 +31,50 @@ struct LowArgs {
 enum LowCommand {
     /// Check a bundle: evidence, signatures, proofs, and the rules replayed
     Verify(LowVerify),
+    /// Appraise evidence by itself: every check, with what was expected and found
+    Appraise(LowAppraise),
+    /// Say in prose what a piece of evidence proves, and what not
+    Explain(LowExplain),
+    /// Look into a signed bundle of collateral
+    #[command(subcommand)]
+    Collateral(LowBundle),
     /// Print the checklist of the appraisal
     Checks {
+        #[arg(long, value_enum, default_value_t = OutputForm::Text)]
+        output: OutputForm,
+    },
+}
+
+#[derive(Debug, Args)]
+struct LowAppraise {
+    #[command(flatten)]
+    evidence: LowEvidence,
+    #[arg(long, value_enum, default_value_t = OutputForm::Text)]
+    output: OutputForm,
+    /// Write the result as one self-contained page
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct LowExplain {
+    #[command(flatten)]
+    evidence: LowEvidence,
+}
+
+#[derive(Debug, Subcommand)]
+enum LowBundle {
+    /// List what is in it
+    Inspect {
+        #[command(flatten)]
+        bundle: LowCollateral,
+        #[arg(long, value_enum, default_value_t = OutputForm::Text)]
+        output: OutputForm,
+    },
+    /// Check that it is signed, whole and in its own time
+    Verify {
+        #[command(flatten)]
+        bundle: LowCollateral,
         #[arg(long, value_enum, default_value_t = OutputForm::Text)]
         output: OutputForm,
     },
@@ -82,6 +125,10 @@ enum Failed {
     SameFile { path: PathBuf },
     #[error("{}: expected a regular file", path.display())]
     NotAFile { path: PathBuf },
+    #[error(transparent)]
+    Input(#[from] appraise::InputError),
+    #[error(transparent)]
+    File(#[from] appraise::FileError),
     #[error("standard output: {0}")]
     Print(io::Error),
     #[error("report: {0}")]
@@ -94,6 +141,14 @@ enum Failed {
 pub fn main() -> ExitCode {
     let done = match LowArgs::parse().command {
         LowCommand::Verify(args) => run(&args),
+        LowCommand::Appraise(args) => appraise(&args),
+        LowCommand::Explain(args) => explain(&args),
+        LowCommand::Collateral(LowBundle::Inspect { bundle, output }) => {
+            inspect(&bundle, output, Demand::Signed)
+        }
+        LowCommand::Collateral(LowBundle::Verify { bundle, output }) => {
+            inspect(&bundle, output, Demand::Current)
+        }
         LowCommand::Checks { output } => checks(output).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|failed| {
@@ -121,6 +176,54 @@ fn run(args: &LowVerify) -> Result<ExitCode, Failed> {
         Overall::Pass => ExitCode::SUCCESS,
         Overall::Fail => ExitCode::from(3),
     })
+}
+
+/// Exit code of a verdict: 0 nothing contradicted, 3 refused.
+fn verdict(conclusion: Conclusion) -> ExitCode {
+    match conclusion {
+        Conclusion::NothingContradicted => ExitCode::SUCCESS,
+        Conclusion::Refused => ExitCode::from(3),
+    }
+}
+
+fn appraise(args: &LowAppraise) -> Result<ExitCode, Failed> {
+    let examination = args.evidence.read()?.examine();
+    if let Some(path) = &args.html {
+        let page = appraise::html(&examination)?;
+        fs::write(path, page).map_err(|error| Failed::Write { path: path.clone(), error })?;
+    }
+    let colour = if io::stdout().is_terminal() { Colour::On } else { Colour::Off };
+    print(&match args.output {
+        OutputForm::Text => appraise::text(&examination, colour),
+        OutputForm::Json => format!("{}\n", serde_json::to_string_pretty(&Examined::new(&examination))?),
+    })?;
+    Ok(verdict(examination.conclusion))
+}
+
+fn explain(args: &LowExplain) -> Result<ExitCode, Failed> {
+    let examination = args.evidence.read()?.examine();
+    print(&appraise::explain(&examination))?;
+    Ok(verdict(examination.conclusion))
+}
+
+/// What a bundle must be for exit code 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Demand {
+    Signed,
+    Current,
+}
+
+fn inspect(bundle: &LowCollateral, output: OutputForm, demand: Demand) -> Result<ExitCode, Failed> {
+    let inspected = bundle.inspect(appraise::now(bundle.at)?)?;
+    print(&match output {
+        OutputForm::Text => inspected.text(),
+        OutputForm::Json => format!("{}\n", serde_json::to_string_pretty(&inspected)?),
+    })?;
+    let holds = match demand {
+        Demand::Signed => inspected.refused.is_none(),
+        Demand::Current => inspected.holds(),
+    };
+    Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
 fn shown(audit: &Audit, args: &LowVerify) -> Result<String, Failed> {

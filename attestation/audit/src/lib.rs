@@ -4,6 +4,7 @@
 //! statement is a [`Claim`]: PASS and by what, FAIL with what was expected and found, or NOT SHOWN with the
 //! reason.
 
+mod appraise;
 mod args;
 mod claim;
 mod date;

@@ -95,7 +95,8 @@ impl<'v> Judge<'v> {
                 trace,
             )?),
             Statement::Tdx { quote, event_log } => {
-                let authority = tdx::Authority { anchors, policy, links, collateral: self.collateral, now: self.now };
+                let authority =
+                    tdx::Authority { anchors, policy, links, collateral: self.collateral, now: self.now };
                 AuthenticStatement::Tdx { quote: authority.authenticate(quote, trace)?, event_log }
             }
         })

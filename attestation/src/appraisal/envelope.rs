@@ -143,7 +143,8 @@ fn same_kind(statement: &Statement<'_>, backend: Backend) -> Judged {
 
 /// The devices were all asked with one nonce (BND-05); that it is the right one is GPU-04.
 fn one_nonce(devices: &[DeviceEvidence]) -> Judged {
-    let asked: BTreeSet<Option<Hex<32>>> = devices.iter().map(|device| asked_nonce(&device.report.0)).collect();
+    let asked: BTreeSet<Option<Hex<32>>> =
+        devices.iter().map(|device| asked_nonce(&device.report.0)).collect();
     if devices.is_empty() {
         return Judged::not_applicable("no device");
     }
@@ -167,7 +168,8 @@ fn read_boot(
             .filter(|document| document.v == 1 && document.to_bytes() == bytes.0)
     };
     let boot = evidence.boot.as_ref().map(|bytes| (Hex::sha256(&bytes.0), read(bytes)));
-    const EXPECTED: &str = "device evidence with its boot document, or an appraisal of this boot's devices that holds";
+    const EXPECTED: &str =
+        "device evidence with its boot document, or an appraisal of this boot's devices that holds";
     let fail = |got: &dyn std::fmt::Display| Judged::fail(Code::GpuEvidenceStale, EXPECTED, got);
     let judged = match (&boot, &challenge.devices, evidence.devices.is_empty()) {
         (Some((digest, _)), _, _) if *digest != named => {
@@ -195,7 +197,11 @@ fn read_boot(
 }
 
 /// REPORT_DATA = SHA-512 of the received bytes, which must be their own RFC 8785 form (BND-03, BND-04).
-fn read_runtime(evidence: &Evidence, statement: &Statement<'_>, trace: &mut Trace) -> Result<Runtime, Stopped> {
+fn read_runtime(
+    evidence: &Evidence,
+    statement: &Statement<'_>,
+    trace: &mut Trace,
+) -> Result<Runtime, Stopped> {
     let received = evidence.runtime.as_ref();
     let canonical =
         serde_json::from_slice::<Runtime>(received).ok().filter(|runtime| runtime.to_bytes() == received);

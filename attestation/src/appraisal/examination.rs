@@ -100,7 +100,9 @@ impl Verifier {
         let mut facts = Facts::default();
         let over = collateral.sizes().into_iter().find(|&(_, limit, got)| got > limit);
         let sound = trace.within_limits(match over {
-            Some((what, limit, got)) => Judged::fail(Code::TooLarge, format_args!("{what} at most {limit}"), got),
+            Some((what, limit, got)) => {
+                Judged::fail(Code::TooLarge, format_args!("{what} at most {limit}"), got)
+            }
             None => Judged::pass("collateral within its limits", "so"),
         });
         if sound.is_ok() {
@@ -180,7 +182,9 @@ impl Desk<'_> {
                 expected[..32].copy_from_slice(nonce.bytes());
                 Judged::equal(Code::NonceMismatch, Hex(expected), got)
             }
-            None => self.verifier.policy.absent(Code::NonceMismatch, "the nonce asked with", "no nonce was given"),
+            None => {
+                self.verifier.policy.absent(Code::NonceMismatch, "the nonce asked with", "no nonce was given")
+            }
         };
         // The finding stands in the trace; the remaining checks run all the same.
         let _ = trace.gate_nonce(judged);
@@ -216,8 +220,15 @@ impl Desk<'_> {
             };
             trace.begin(exhibit.kind.submod(index), exhibit.kind.part());
             if let Ok(device) = authority.authenticate(exhibit.kind, report, &exhibit.certificates, trace) {
-                let demands =
-                    nvidia::DeviceDemands { policy, index, state: None, library: &library, collateral, links, now };
+                let demands = nvidia::DeviceDemands {
+                    policy,
+                    index,
+                    state: None,
+                    library: &library,
+                    collateral,
+                    links,
+                    now,
+                };
                 facts.devices.extend(demands.judge(&device, trace));
                 authentic.push(device);
             }

@@ -8,9 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub use self::examination::{
-    Conclusion, CpuExhibit, DeviceExhibit, Examination, Exhibits, Facts, Nonce,
-};
+pub use self::examination::{Conclusion, CpuExhibit, DeviceExhibit, Examination, Exhibits, Facts, Nonce};
 
 use self::composite::{Judge, Statement};
 use self::envelope::{Bound, DEVICES_MAX};
@@ -83,18 +81,20 @@ impl Verifier {
         let anchors = self.anchors.label();
         let (trace, findings) = trace.into_parts();
         match bound {
-            Ok(Shown { bound: Bound { runtime, config, .. }, cpu, devices }) if findings.is_empty() => Ok(AttestationResult {
-                keys: AttestedKeys::new(evidence.keys.clone()),
-                config,
-                runtime,
-                anchors,
-                level: self.policy.level(),
-                cpu,
-                devices,
-                evidence: evidence.digest(),
-                appraised_at: now,
-                trace,
-            }),
+            Ok(Shown { bound: Bound { runtime, config, .. }, cpu, devices }) if findings.is_empty() => {
+                Ok(AttestationResult {
+                    keys: AttestedKeys::new(evidence.keys.clone()),
+                    config,
+                    runtime,
+                    anchors,
+                    level: self.policy.level(),
+                    cpu,
+                    devices,
+                    evidence: evidence.digest(),
+                    appraised_at: now,
+                    trace,
+                })
+            }
             _ => Err(Refusal { findings, anchors, trace }),
         }
     }
@@ -123,7 +123,8 @@ impl Verifier {
         let certificates: Vec<Certificates> =
             evidence.devices.iter().map(|device| Certificates::from_pem(&device.chain.0)).collect();
         let devices = judge.authenticate_devices(&evidence.devices, &certificates, trace)?;
-        trace.note(CheckId::Pol01, self.backend_allowed(bound.config.backend));
+        let quote = matches!(evidence.cpu, CpuEvidence::Tdx { .. });
+        trace.note(CheckId::Pol01, self.backend_allowed(bound.config.backend, quote));
         self.judge_anchors(trace);
         trace.turn_to(Submod::Cpu);
         let cpu = judge.cpu(&authentic, trace);
@@ -144,7 +145,8 @@ impl Verifier {
         trace.note(CheckId::Pol02, self.anchors_allowed());
     }
 
-    fn backend_allowed(&self, backend: Backend) -> Judged {
+    /// A charter that has no floor for TDX accepts no quote, whatever backend it stands in for.
+    fn backend_allowed(&self, backend: Backend, quote: bool) -> Judged {
         let level = self.policy.level();
         Judged::require(
             backend.satisfies(level),
@@ -158,6 +160,14 @@ impl Verifier {
                 Code::BackendNotListed,
                 format_args!("one of {:?}", self.policy.backends()),
                 format_args!("{backend:?}"),
+            )
+        })
+        .and_then(|| {
+            Judged::require(
+                !quote || self.policy.allows_tdx(),
+                Code::BackendNotListed,
+                "a charter with a floor for TDX",
+                "a TDX quote",
             )
         })
     }

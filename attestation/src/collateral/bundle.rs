@@ -218,7 +218,9 @@ impl Bundle {
             items.push((item.clone(), content.to_vec()));
         }
         let listed = |name: &str| {
-            name == MANIFEST || name == SIGNATURE || manifest.items.iter().any(|item| item.to_string() == name)
+            name == MANIFEST
+                || name == SIGNATURE
+                || manifest.items.iter().any(|item| item.to_string() == name)
         };
         if let Some((name, _)) = members.iter().find(|(name, _)| !listed(name)) {
             return Err(BundleError::NotListed { name: name.clone() });

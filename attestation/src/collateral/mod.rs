@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 mod bundle;
 
 pub use bundle::{
-    BUNDLE_MAX_BYTES, Bundle, BundleError, ITEMS_MAX, Item, ItemKind, MANIFEST, Manifest, Provenance, SIGNATURE,
+    BUNDLE_MAX_BYTES, Bundle, BundleError, ITEMS_MAX, Item, ItemKind, MANIFEST, Manifest, Provenance,
+    SIGNATURE,
 };
 
 use crate::Base64Bytes;
@@ -127,13 +128,25 @@ impl Collateral {
             (needs.snp && self.snp_crls.is_empty(), "revocation list of AMD"),
             (needs.tdx && self.tdx.is_empty(), "TCB info, QE identity and lists of Intel"),
             (needs.devices && self.rims.is_empty(), "reference manifests of NVIDIA"),
-            (needs.devices && self.ocsp.is_empty() && self.nvidia_crls.is_empty(), "revocation answers of NVIDIA"),
+            (
+                needs.devices && self.ocsp.is_empty() && self.nvidia_crls.is_empty(),
+                "revocation answers of NVIDIA",
+            ),
         ]
         .into_iter()
         .filter_map(|(absent, what)| absent.then_some(what))
         .collect();
-        let got = if missing.is_empty() { "complete".to_owned() } else { format!("without {}", missing.join(", ")) };
-        Judged::require(missing.is_empty(), Code::CollateralMissing, "items for every part of the evidence", got)
+        let got = if missing.is_empty() {
+            "complete".to_owned()
+        } else {
+            format!("without {}", missing.join(", "))
+        };
+        Judged::require(
+            missing.is_empty(),
+            Code::CollateralMissing,
+            "items for every part of the evidence",
+            got,
+        )
     }
 
     /// What is counted or measured against a limit: name, limit, found.

@@ -1,14 +1,14 @@
 //! The signed facts of one device, held against policy (GPU-06 to GPU-14, GPU-16).
 
 use super::authentic::AuthenticDevice;
+use super::report::Status;
 use super::report::{Facts, GpuFacts};
+use super::rim::{Compared, Library, Reported, Software};
 use super::version::{DriverVersion, VbiosVersion};
 use crate::binding::{DeviceState, Switched};
-use super::rim::{Compared, Library, Reported, Software};
-use super::report::Status;
 use crate::chain::{Links, Revocation, chain_revocation};
-use crate::collateral::Collateral;
 use crate::checks::{CheckId, Code};
+use crate::collateral::Collateral;
 use crate::evidence::DeviceKind;
 use crate::policy::{AppraisalPolicy, Architecture, DeviceFloor, Level, PlatformKind};
 use crate::result::DeviceFacts;

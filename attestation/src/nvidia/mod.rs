@@ -22,6 +22,8 @@ pub use pem::{PEM_MAX_BYTES, PemError};
 pub use report::{
     Facts, Feature, GPU_LINKS, GpuFacts, Pdi, Report, ReportError, SWITCH_GPUS, Status, SwitchFacts, field,
 };
-pub use spdm::{Block, Exchange, OPAQUE_MAX_BYTES, REPORT_MAX_BYTES, REQUEST_LEN, SpdmError, VALUE_LEN, asked_nonce};
+pub use spdm::{
+    Block, Exchange, OPAQUE_MAX_BYTES, REPORT_MAX_BYTES, REQUEST_LEN, SpdmError, VALUE_LEN, asked_nonce,
+};
 pub use topology::SetDemands;
 pub use version::{DriverVersion, VbiosVersion, VersionError};

@@ -270,10 +270,6 @@ impl AppraisalPolicy {
         (self.gpu.count.into(), switches.into())
     }
 
-    pub(crate) fn platforms(&self) -> &[Platform] {
-        &self.platforms
-    }
-
     /// Whether an allow-list of this kind must hold: above `lab` always, in `lab` wherever there is one.
     pub(crate) fn list_required(&self, kind: PlatformKind) -> bool {
         self.level != Level::Lab || self.platforms.iter().any(|row| row.kind == kind)

@@ -2,7 +2,7 @@
 
 use tiltyard_attestation::binding::{DeviceDigest, KEM_X25519, Runtime};
 use tiltyard_attestation::checks::{CHECKS, Check, Part};
-use tiltyard_attestation::evidence::{CpuEvidence, DeviceEvidence, DeviceKind};
+use tiltyard_attestation::evidence::DeviceKind;
 use tiltyard_attestation::policy::Level;
 use tiltyard_attestation::result::Anchors;
 use tiltyard_attestation::{Backend, Challenge, CheckId, Code, Collateral, Hex, Role, TrustAnchors, Verdict};
@@ -75,16 +75,21 @@ fn evd_01_more_than_the_limits() {
 }
 
 #[test]
-fn evd_02_kinds_that_are_not_yet_appraised() {
-    let not_yet = [(CheckId::Evd02, Code::NotYetAppraised)];
-    let mut evidence = Guest::turin().evidence();
-    evidence.cpu = CpuEvidence::Tdx { quote: vec![1].into(), event_log: vec![].into() };
-    assert_eq!(Setup::lab().refused(&evidence), not_yet);
-    let mut evidence = Guest::turin().evidence();
-    let device =
-        DeviceEvidence { kind: DeviceKind::Gpu, index: 0, report: vec![1].into(), chain: vec![2].into() };
-    evidence.devices.push(device);
-    assert_eq!(Setup::lab().refused(&evidence), not_yet);
+fn evd_02_a_report_for_a_backend_that_gives_quotes() {
+    let mut guest = Guest::turin();
+    guest.config.backend = Backend::Tdx;
+    assert_eq!(Setup::lab().refused(&guest.evidence()), [(CheckId::Evd02, Code::WrongTee)]);
+}
+
+#[test]
+fn chn_02_a_channel_whose_key_is_not_attested() {
+    let evidence = Guest::turin().evidence();
+    let own = evidence.keys.tls_spki.0.clone();
+    let appraise = |spki: Vec<u8>| Setup::lab().appraise_as(&evidence, |challenge| challenge.with_peer(spki));
+    assert!(appraise(own.clone()).is_ok());
+    let mut other = own;
+    *other.last_mut().unwrap() ^= 1;
+    assert_eq!(findings(appraise(other)), [(CheckId::Chn02, Code::ChannelPeer)]);
 }
 
 #[test]

@@ -244,7 +244,16 @@ impl Setup {
     }
 
     pub fn appraise(&self, evidence: &Evidence) -> Result<AttestationResult, Refusal> {
-        self.verifier().appraise(challenge(), evidence, &self.collateral, self.now)
+        self.appraise_as(evidence, |challenge| challenge)
+    }
+
+    /// The same, as the answer to a challenge that demands more.
+    pub fn appraise_as(
+        &self,
+        evidence: &Evidence,
+        demand: impl FnOnce(Challenge) -> Challenge,
+    ) -> Result<AttestationResult, Refusal> {
+        self.verifier().appraise(demand(challenge()), evidence, &self.collateral, self.now)
     }
 
     /// The failures of this evidence, which must be refused; each must be one that the table names.

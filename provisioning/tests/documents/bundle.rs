@@ -121,14 +121,26 @@ fn a_foreign_tar_reads_and_writes_the_same_bytes() {
 fn writer_refuses() {
     let mut writer = BundleWriter::new();
     writer.add("a", *b"1").unwrap();
-    assert_eq!(writer.add("a", *b"1"), Err(BundleError::Archive(ArchiveError::Duplicate { name: "a".into() })));
-    assert_eq!(writer.add(INDEX, *b""), Err(BundleError::Archive(ArchiveError::Duplicate { name: INDEX.into() })));
+    assert_eq!(
+        writer.add("a", *b"1"),
+        Err(BundleError::Archive(ArchiveError::Duplicate { name: "a".into() }))
+    );
+    assert_eq!(
+        writer.add(INDEX, *b""),
+        Err(BundleError::Archive(ArchiveError::Duplicate { name: INDEX.into() }))
+    );
     let long = "n".repeat(101);
     for name in ["", "/etc", "a//b", "a/", "..", "a/../b", "./a", "A", "a b", "a\\b", "a\nb", "ä", &long] {
-        assert!(matches!(writer.add(name, *b""), Err(BundleError::Archive(ArchiveError::Name { .. }))), "{name:?}");
+        assert!(
+            matches!(writer.add(name, *b""), Err(BundleError::Archive(ArchiveError::Name { .. }))),
+            "{name:?}"
+        );
     }
     assert!(writer.add(&"n".repeat(100), *b"").is_ok());
-    assert!(matches!(writer.add("big", vec![0; 1 << 30]), Err(BundleError::Archive(ArchiveError::TooLarge { .. }))));
+    assert!(matches!(
+        writer.add("big", vec![0; 1 << 30]),
+        Err(BundleError::Archive(ArchiveError::TooLarge { .. }))
+    ));
 }
 
 #[test]
@@ -136,9 +148,15 @@ fn hostile_members() {
     let twice = files(&[("a", b"1"), ("a", b"2")]);
     assert_eq!(refused(twice), BundleError::Archive(ArchiveError::Duplicate { name: "a".into() }));
     let unsorted = files(&[("b", b"1"), ("a", b"2")]);
-    assert_eq!(refused(unsorted), BundleError::Archive(ArchiveError::Unsorted { name: "a".into(), after: "b".into() }));
+    assert_eq!(
+        refused(unsorted),
+        BundleError::Archive(ArchiveError::Unsorted { name: "a".into(), after: "b".into() })
+    );
     for name in ["../a", "a/../../b", "/etc/passwd", "a//b", "A"] {
-        assert!(matches!(refused(files(&[(name, b"")])), BundleError::Archive(ArchiveError::Name { .. })), "{name}");
+        assert!(
+            matches!(refused(files(&[(name, b"")])), BundleError::Archive(ArchiveError::Name { .. })),
+            "{name}"
+        );
     }
     for kind in [
         tar::EntryType::Symlink,
@@ -152,7 +170,10 @@ fn hostile_members() {
         let mut link = header("a", 0);
         link.set_entry_type(kind);
         let error = refused(archive(vec![(link, b"")]));
-        assert_eq!(error, BundleError::Archive(ArchiveError::NotAFile { kind: kind.as_byte().into(), at: 0 }));
+        assert_eq!(
+            error,
+            BundleError::Archive(ArchiveError::NotAFile { kind: kind.as_byte().into(), at: 0 })
+        );
     }
 }
 
@@ -199,10 +220,16 @@ fn hostile_ends() {
     let mut padded = bundle();
     // After the 7 bytes of the first member.
     padded[512 + 8] = 1;
-    assert_eq!(refused(padded), BundleError::Archive(ArchiveError::Padding { name: "charter/charter.json".into() }));
+    assert_eq!(
+        refused(padded),
+        BundleError::Archive(ArchiveError::Padding { name: "charter/charter.json".into() })
+    );
     let mut endless = header("a", 0);
     endless.set_size(0o77_777_777_777);
-    assert!(matches!(refused(archive(vec![(endless, b"")])), BundleError::Archive(ArchiveError::Truncated { at: 0 })));
+    assert!(matches!(
+        refused(archive(vec![(endless, b"")])),
+        BundleError::Archive(ArchiveError::Truncated { at: 0 })
+    ));
 }
 
 #[test]

@@ -8,7 +8,8 @@ use tiltyard_attestation::evidence::DeviceKind;
 use tiltyard_attestation::nvidia::{self, Certificates};
 use tiltyard_attestation::policy::{Level, PolicyDocument};
 use tiltyard_attestation::{
-    Base64Bytes, Collateral, CpuExhibit, DeviceExhibit, Examination, Exhibits, Hex, Nonce, TrustAnchors, Verifier,
+    Base64Bytes, Collateral, CpuExhibit, DeviceExhibit, Examination, Exhibits, Hex, Nonce, TrustAnchors,
+    Verifier,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -81,13 +82,17 @@ pub(crate) struct LowEvidence {
 pub(crate) enum InputError {
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("no evidence\n  give --snp-report, --vcek, --tdx-quote, --gpu-report, --gpu-certs, --gpu-evidence or --rim")]
+    #[error(
+        "no evidence\n  give --snp-report, --vcek, --tdx-quote, --gpu-report, --gpu-certs, --gpu-evidence or --rim"
+    )]
     Nothing,
     #[error("evidence of two CPUs: expected --snp-report or --tdx-quote, found both")]
     TwoCpus,
     #[error("{flag} without {needs}")]
     Needs { flag: &'static str, needs: &'static str },
-    #[error("{reports} device reports and {chains} files of certificates\n  give one --gpu-certs for each --gpu-report, in order")]
+    #[error(
+        "{reports} device reports and {chains} files of certificates\n  give one --gpu-certs for each --gpu-report, in order"
+    )]
     Pairs { reports: usize, chains: usize },
     #[error("policy {name}: expected strict, standard, lab or a file\n  {error}")]
     PolicyName { name: String, error: FileError },
@@ -95,8 +100,10 @@ pub(crate) enum InputError {
     Policy { path: PathBuf, error: tiltyard_attestation::PolicyError },
     #[error("{path}: {what}", path = path.display())]
     Anchors { path: PathBuf, what: String },
-    #[error("{path}: {what}", path = path.display())]
-    Bundle { path: PathBuf, what: String },
+    #[error("Intel's collateral is not whole: {missing}")]
+    TdxCollateral { missing: String },
+    #[error("--collateral beside single files of collateral\n  give the bundle or the files")]
+    TwoSources,
     #[error("the system's clock is before 1970")]
     Clock,
 }
@@ -118,10 +125,7 @@ impl Evidence {
 impl LowEvidence {
     /// Reads every file that was named.
     pub(crate) fn read(&self) -> Result<Evidence, InputError> {
-        let now = match self.at {
-            Some(at) => at,
-            None => SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| InputError::Clock)?.as_secs(),
-        };
+        let now = now(self.at)?;
         let exhibits = Exhibits { cpu: self.cpu()?, devices: self.devices()?, nonce: self.nonce };
         if exhibits.cpu.is_none() && exhibits.devices.is_empty() && self.rim.is_empty() {
             return Err(InputError::Nothing);
@@ -133,7 +137,7 @@ impl LowEvidence {
         let document = policy(&self.policy)?;
         let wrong = |error| InputError::Policy { path: PathBuf::from(&self.policy), error };
         let verifier = Verifier::for_examination(anchors, &document).map_err(wrong)?;
-        let collateral = self.collateral(now)?;
+        let collateral = self.collateral()?;
         Ok(Evidence { exhibits, collateral, verifier, now })
     }
 
@@ -141,7 +145,9 @@ impl LowEvidence {
         let snp = self.snp_report.is_some() || self.vcek.is_some() || !self.cert_chain.is_empty();
         match (snp, &self.tdx_quote) {
             (true, Some(_)) => Err(InputError::TwoCpus),
-            (false, None) if self.ccel.is_some() => Err(InputError::Needs { flag: "--ccel", needs: "--tdx-quote" }),
+            (false, None) if self.ccel.is_some() => {
+                Err(InputError::Needs { flag: "--ccel", needs: "--tdx-quote" })
+            }
             (false, None) => Ok(None),
             (false, Some(quote)) => {
                 let event_log = self.ccel.as_deref().map(Input::read).transpose()?;
@@ -168,7 +174,8 @@ impl LowEvidence {
         let mut devices = Vec::new();
         if let Some(path) = &self.gpu_evidence {
             let input = Input::read(path)?;
-            let listed = nvidia::files::evidence(&input.bytes).map_err(|error| input.form("device evidence", error))?;
+            let listed = nvidia::files::evidence(&input.bytes)
+                .map_err(|error| input.form("device evidence", error))?;
             devices.extend(listed.into_iter().map(|device| DeviceExhibit {
                 kind: device.kind(),
                 certificates: Certificates::from_der(device.certificates),
@@ -183,7 +190,8 @@ impl LowEvidence {
             let report = match self.gpu_report.get(at) {
                 Some(path) => {
                     let input = Input::read(path)?;
-                    let bytes = nvidia::files::report(&input.bytes).map_err(|error| input.form("a report", error))?;
+                    let bytes =
+                        nvidia::files::report(&input.bytes).map_err(|error| input.form("a report", error))?;
                     Some(bytes)
                 }
                 None => None,
@@ -197,7 +205,7 @@ impl LowEvidence {
         Ok(devices)
     }
 
-    fn collateral(&self, now: u64) -> Result<Collateral, InputError> {
+    fn collateral(&self) -> Result<Collateral, InputError> {
         let mut sorted = Sorted::default();
         for path in &self.tdx_collateral {
             sorted.intel(&Input::read(path)?)?;
@@ -211,10 +219,22 @@ impl LowEvidence {
         for path in &self.ocsp {
             sorted.collateral.ocsp.push(Input::read(path)?.binary_or_hex().into());
         }
-        if let (Some(path), Some(key)) = (&self.collateral, &self.collateral_key) {
-            sorted.bundle(&Input::read(path)?, key, now)?;
+        let loose = sorted.finish()?;
+        match (&self.collateral, &self.collateral_key) {
+            (Some(path), Some(key)) if loose == Collateral::none() => {
+                Ok(Collateral::from_bundle(&Input::read(path)?.bytes, key))
+            }
+            (Some(_), Some(_)) => Err(InputError::TwoSources),
+            _ => Ok(loose),
         }
-        sorted.finish()
+    }
+}
+
+/// The time that was given, or the system's.
+pub(crate) fn now(at: Option<u64>) -> Result<u64, InputError> {
+    match at {
+        Some(at) => Ok(at),
+        None => Ok(SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| InputError::Clock)?.as_secs()),
     }
 }
 
@@ -225,8 +245,8 @@ fn policy(name: &str) -> Result<PolicyDocument, InputError> {
         "lab" => PolicyDocument::preset(Level::Lab),
         _ => {
             let path = Path::new(name);
-            let input = Input::read(path)
-                .map_err(|error| InputError::PolicyName { name: name.to_owned(), error })?;
+            let input =
+                Input::read(path).map_err(|error| InputError::PolicyName { name: name.to_owned(), error })?;
             PolicyDocument::from_bytes(&input.bytes)
                 .map_err(|error| InputError::Policy { path: path.to_owned(), error })?
         }
@@ -234,13 +254,12 @@ fn policy(name: &str) -> Result<PolicyDocument, InputError> {
 }
 
 /// RFC 3339, or Unix seconds.
-fn time(text: &str) -> Result<u64, String> {
+pub(super) fn time(text: &str) -> Result<u64, String> {
     if let Ok(seconds) = text.parse::<u64>() {
         return Ok(seconds);
     }
-    let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
-        "expected RFC 3339, as in 2026-11-22T18:00:00Z, or Unix seconds".to_owned()
-    })?;
+    let moment = OffsetDateTime::parse(text, &Rfc3339)
+        .map_err(|_| "expected RFC 3339, as in 2026-11-22T18:00:00Z, or Unix seconds".to_owned())?;
     u64::try_from(moment.unix_timestamp()).map_err(|_| "expected a time after 1970".to_owned())
 }
 

@@ -93,7 +93,9 @@ fn snp(facts: &SnpFacts) -> Paragraph {
 fn tdx(facts: &TdxFacts) -> Paragraph {
     let status = match facts.tcb_status {
         Some(status) => format!("Intel's collateral rates the platform {status:?}"),
-        None => "No collateral was given, so whether the platform's firmware is current is not known".to_owned(),
+        None => {
+            "No collateral was given, so whether the platform's firmware is current is not known".to_owned()
+        }
     };
     let log = match facts.events {
         Some(events) => format!("The event log of {events} events replays to the run-time registers"),
@@ -164,12 +166,18 @@ fn contradicted(examination: &Examination) -> Option<Paragraph> {
         .iter()
         .map(|finding| {
             let title = finding.check.row().title;
-            format!("{} {} ({}), where it should be that {title}", finding.submod, finding.check, finding.code)
+            format!(
+                "{} {} ({}), where it should be that {title}",
+                finding.submod, finding.check, finding.code
+            )
         })
         .collect();
     (!findings.is_empty()).then(|| Paragraph {
         title: "What was contradicted",
-        text: format!("{}. Evidence with any of these must not be relied on at this level.", findings.join("; ")),
+        text: format!(
+            "{}. Evidence with any of these must not be relied on at this level.",
+            findings.join("; ")
+        ),
     })
 }
 
@@ -192,7 +200,8 @@ fn open(examination: &Examination) -> Option<Paragraph> {
 fn roots(examination: &Examination) -> Paragraph {
     let text = match examination.anchors {
         Anchors::Vendor => {
-            "Everything was verified to roots of AMD, Intel and NVIDIA that are compiled into this program.".to_owned()
+            "Everything was verified to roots of AMD, Intel and NVIDIA that are compiled into this program."
+                .to_owned()
         }
         Anchors::NotVendor(digest) => format!(
             "NOT A VENDOR ROOT: everything was verified to the anchor set {digest}, which you gave. No hardware vendor \

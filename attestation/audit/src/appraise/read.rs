@@ -130,7 +130,9 @@ mod tests {
     #[test]
     fn pem_blocks_are_whole() {
         let input = |text: &str| Input { path: PathBuf::from("f"), bytes: text.as_bytes().to_vec() };
-        let good = input("note\n-----BEGIN X-----\r\nMAA=\r\n-----END X-----\n-----BEGIN Y-----\nMAE=\n-----END Y-----");
+        let good = input(
+            "note\n-----BEGIN X-----\r\nMAA=\r\n-----END X-----\n-----BEGIN Y-----\nMAE=\n-----END Y-----",
+        );
         assert_eq!(good.pem_blocks().ok(), Some(vec![vec![0x30, 0], vec![0x30, 1]]));
         for bad in [
             "-----BEGIN X-----\nMAA=\n",

@@ -53,7 +53,9 @@ pub(super) fn conclusion(examination: &Examination) -> String {
         count(Verdict::Fail)
     );
     match examination.conclusion {
-        Conclusion::NothingContradicted => format!("nothing contradicted at level {}: {counts}", level(examination)),
+        Conclusion::NothingContradicted => {
+            format!("nothing contradicted at level {}: {counts}", level(examination))
+        }
         Conclusion::Refused => format!("refused at level {}: {counts}", level(examination)),
     }
 }
@@ -79,10 +81,16 @@ pub(crate) fn text(examination: &Examination, colour: Colour) -> String {
         Conclusion::NothingContradicted => ("1;32", "GOOD"),
         Conclusion::Refused => ("1;31", "REFUSED"),
     };
-    let taint = taint(examination).map_or_else(String::new, |taint| format!("  {}", colour.paint(taint, "1;33")));
+    let taint =
+        taint(examination).map_or_else(String::new, |taint| format!("  {}", colour.paint(taint, "1;33")));
     lines.push(format!("{}: {}{taint}", colour.paint(word, code), conclusion(examination)));
     for finding in &examination.findings {
-        lines.push(format!("  {} {} {}", finding.check, finding.submod, colour.paint(finding.code.as_str(), "31")));
+        lines.push(format!(
+            "  {} {} {}",
+            finding.check,
+            finding.submod,
+            colour.paint(finding.code.as_str(), "31")
+        ));
     }
     lines.join("\n") + "\n"
 }
@@ -109,7 +117,9 @@ fn one(row: &CheckOutcome, colour: Colour) -> Vec<String> {
             format!("{indent}expected {}", plain(&row.expected)),
             format!("{indent}found    {}", plain(&row.got)),
         ],
-        Verdict::Pass | Verdict::Warning | Verdict::NotShown => vec![format!("{head}  ({})", plain(&row.got))],
+        Verdict::Pass | Verdict::Warning | Verdict::NotShown => {
+            vec![format!("{head}  ({})", plain(&row.got))]
+        }
         Verdict::NotApplicable => vec![format!("{head}  ({})", plain(&row.got))],
     }
 }
