@@ -186,7 +186,7 @@ codes! {
     RimVersionMismatch RimMissing RimIndexConflict MeasurementsMissing CcModeOff DevToolsMode GpuMode
     DuplicateDevice UnknownDevice
     RimFormat DuplicateRimIndex RimAlgorithm RimDigestMismatch RimSignature RimCertChain
-    BundleSignature ItemDigest CollateralMissing ClockBehind
+    BundleSignature ItemDigest CollateralMissing ClockBehind TokenInvalid
 }
 
 checklist! {
@@ -275,6 +275,10 @@ checklist! {
     Col02 "COL-02" Always High "ATTESTATION 8" "the bundle holds what this evidence needs" [CollateralMissing]
     Col03 "COL-03" Policy High "ATTESTATION 8" "collateral is younger than the level's limit" [CollateralStale]
     Col04 "COL-04" Policy High "ATTESTATION 8" "the bundle has not expired, and the clock is not behind the newest collateral" [ClockBehind CollateralStale]
+    Tok01 "TOK-01" Always Critical "ATTESTATION 12, RFC 7515, RFC 8037" "one compact JWS, algorithm exactly EdDSA, signed by a known key that it names" [TokenInvalid]
+    Tok02 "TOK-02" Always Critical "ATTESTATION 12, RFC 7519 4.1" "the token is for this reader, in its time, and seen for the first time" [TokenInvalid]
+    Tok03 "TOK-03" Always Critical "ATTESTATION 12, draft-ietf-rats-ear-04" "header and claims are strict JSON of the profile, without a member twice" [TokenInvalid]
+    Tok04 "TOK-04" Always Critical "ATTESTATION 12, RFC 7800" "the token names the attested key that it is held against" [TokenInvalid]
 }
 
 impl CheckId {
@@ -293,6 +297,8 @@ impl CheckId {
             (Some("SNP"), _) => part == Part::Snp,
             (Some("TDX"), _) => part == Part::Tdx,
             (Some("GPU" | "RIM"), _) => device,
+            // A token is no part of evidence.
+            (Some("TOK"), _) => false,
             _ => part == Part::Envelope,
         }
     }

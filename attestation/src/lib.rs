@@ -62,6 +62,7 @@ pub mod reference;
 pub mod result;
 pub mod snp;
 pub mod tdx;
+pub mod token;
 
 pub use appraisal::{
     Conclusion, CpuExhibit, DeviceExhibit, Examination, Exhibits, Facts, Nonce, Refusal, Verifier,

@@ -7,12 +7,14 @@
 //! - [`amd`]: SEV-SNP reports V2 to V5 of Milan, Genoa and Turin, under VCEK or VLEK.
 //! - [`intel`]: TDX quotes v4 and v5 with their whole collateral and event logs.
 //! - [`nvidia`]: GPUs and switches with their manifests and revocation answers.
+//! - [`hostile`]: named attacks on CPU evidence, each with the one check and code that must refuse it.
 //! - [`mint`]: a whole [`tiltyard_attestation::evidence::Evidence`] value for tests.
 //! - [`tsm`] and [`control`]: the directory in the shape of configfs-tsm that a guest asks, and the launcher's socket.
 
 pub mod amd;
 pub mod control;
 mod der;
+pub mod hostile;
 pub mod intel;
 pub mod mint;
 pub mod nvidia;

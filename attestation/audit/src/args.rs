@@ -187,15 +187,18 @@ fn verdict(conclusion: Conclusion) -> ExitCode {
 }
 
 fn appraise(args: &LowAppraise) -> Result<ExitCode, Failed> {
-    let examination = args.evidence.read()?.examine();
+    let evidence = args.evidence.read()?;
+    let examination = evidence.examine();
     if let Some(path) = &args.html {
         let page = appraise::html(&examination)?;
         fs::write(path, page).map_err(|error| Failed::Write { path: path.clone(), error })?;
     }
     let colour = if io::stdout().is_terminal() { Colour::On } else { Colour::Off };
     print(&match args.output {
-        OutputForm::Text => appraise::text(&examination, colour),
-        OutputForm::Json => format!("{}\n", serde_json::to_string_pretty(&Examined::new(&examination))?),
+        OutputForm::Text => appraise::text(&examination, &evidence.notes, colour),
+        OutputForm::Json => {
+            format!("{}\n", serde_json::to_string_pretty(&Examined::new(&examination, &evidence.notes))?)
+        }
     })?;
     Ok(verdict(examination.conclusion))
 }

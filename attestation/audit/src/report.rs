@@ -1,7 +1,6 @@
 //! The audit as one page for people who decide, and print.
 
 use askama::Template;
-use tiltyard_attestation::Hex;
 use tiltyard_attestation::result::Anchors;
 
 use crate::claim::{Claim, Outcome};

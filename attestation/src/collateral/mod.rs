@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 mod bundle;
+mod digest;
 
 pub use bundle::{
     BUNDLE_MAX_BYTES, Bundle, BundleError, ITEMS_MAX, Item, ItemKind, MANIFEST, Manifest, Provenance,

@@ -138,7 +138,7 @@ fn links_lead_to(gpus: &[Gpu<'_>], switches: &[Switch<'_>]) -> Judged {
     let fail = |got: &dyn std::fmt::Display| Judged::fail(Code::TopologyMismatch, EXPECTED, got);
     let own: Option<BTreeSet<Pdi>> = switches.iter().map(|(_, switch)| switch.pdi).collect();
     let Some(own) = own else { return fail(&"a switch without a PDI") };
-    if own.len() != switches.len() || own.contains(&NONE) || gpus.is_empty() || own.is_empty() {
+    if own.len() != switches.len() || gpus.is_empty() || own.is_empty() {
         return fail(&format_args!(
             "{} GPUs, {} distinct switches of {}",
             gpus.len(),

@@ -103,6 +103,7 @@ impl fmt::Debug for VbiosVersion {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 mod tests {
     use super::*;
 

@@ -15,6 +15,7 @@ pub use self::platform::{Platform, PlatformId, PlatformKind};
 pub use self::tdx::{ModuleFloor, PlatformFlag, TcbStatus, TdxFloor};
 
 mod device;
+mod digest;
 mod document;
 mod platform;
 mod tdx;

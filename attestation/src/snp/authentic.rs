@@ -1,7 +1,7 @@
 //! Who signed a report: the endorsement key, its chain, its facts (SNP-04, SNP-06, SNP-07).
 
 use ring::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
-use x509_parser::prelude::X509Certificate;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::report::Report;
 use crate::Base64Bytes;
@@ -159,6 +159,37 @@ impl Endorsement {
         };
         Ok(Self { product, tcb, key, hwid })
     }
+}
+
+/// The certificates of one chain out of a file that may hold several: the VEK, its issuer, that issuer's root.
+///
+/// Files of endorsement services hold ASK, ARK and ASVK beside each other. What can't be read stays, to be refused.
+pub fn pick_chain(vek: &[u8], others: Vec<Base64Bytes>) -> Vec<Base64Bytes> {
+    let names = |der: &[u8]| {
+        let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        Some((certificate.issuer().as_raw().to_vec(), certificate.subject().as_raw().to_vec()))
+    };
+    let mut wanted = vec![names(vek).map(|(issuer, _)| issuer)];
+    let issuer_given =
+        others.iter().any(|other| names(&other.0).is_some_and(|(_, subject)| wanted[0] == Some(subject)));
+    if !issuer_given {
+        return [vec![vek.to_vec().into()], others].concat();
+    }
+    // Two rounds: an issuer may stand before or after the one that it issued.
+    for _ in 0..2 {
+        for (issuer, subject) in others.iter().filter_map(|other| names(&other.0)) {
+            if wanted.contains(&Some(subject)) && !wanted.contains(&Some(issuer.clone())) {
+                wanted.push(Some(issuer));
+            }
+        }
+    }
+    let mut chain = vec![vek.to_vec().into()];
+    chain.extend(
+        others
+            .into_iter()
+            .filter(|other| names(&other.0).is_none_or(|(_, subject)| wanted.contains(&Some(subject)))),
+    );
+    chain
 }
 
 fn point<'c>(certificate: &'c X509Certificate<'_>) -> &'c [u8] {

@@ -8,7 +8,7 @@ mod guest;
 mod platform;
 mod report;
 
-pub use authentic::{AuthenticReport, authenticate};
 pub(crate) use authentic::endorse;
+pub use authentic::{AuthenticReport, authenticate, pick_chain};
 pub use platform::Demands;
 pub use report::{REPORT_LEN, Report};

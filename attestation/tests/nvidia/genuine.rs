@@ -223,13 +223,12 @@ fn above_lab_public_evidence_lacks_what_must_be_shown() {
     });
     let expected = [
         (CheckId::Gpu07, Code::RimVersionMismatch),
-        (CheckId::Gpu08, Code::RevocationUnknown),
         (CheckId::Gpu13, Code::CcModeOff),
         (CheckId::Gpu14, Code::GpuMode),
         (CheckId::Gpu16, Code::UnknownDevice),
         (CheckId::Gpu09, Code::RimMissing),
-        (CheckId::Gpu10, Code::MeasurementMismatch),
         (CheckId::Gpu12, Code::MeasurementsMissing),
+        (CheckId::Gpu08, Code::RevocationUnknown),
     ];
     assert_eq!(findings(&trace), expected);
 }

@@ -69,19 +69,28 @@ pub struct Device {
 }
 
 impl Pki {
+    pub const FAMILY_SERIAL: [u8; 1] = [2];
+
     pub fn new() -> Self {
         let (root, family) = (Key::new(), Key::new());
         let authority = |serial: &[u8], issuer: &str, subject: &str, key: &Key, signer: &Key| {
             certificate(serial, issuer, subject, key, signer, &[ca()])
         };
         let root_der = authority(&[1], "Root", "Root", &root, &root);
-        let family_der = authority(&[2], "Root", "Family", &family, &root);
+        let family_der = authority(&Self::FAMILY_SERIAL, "Root", "Family", &family, &root);
         Self { root: (root, root_der), family: (family, family_der) }
     }
 
     pub fn anchors(&self) -> TrustAnchors {
         let nvidia_device = Some(Base64Bytes(self.root.1.clone()));
         TrustAnchors::foreign(ForeignAnchors { nvidia_device, ..ForeignAnchors::of_snp(Vec::new()) }).unwrap()
+    }
+
+    /// Lists of both authorities, which hold these serial numbers back.
+    pub fn lists(&self, serials: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        [("Root", &self.root.0), ("Family", &self.family.0)]
+            .map(|(issuer, signer)| revocation_list(issuer, signer, serials))
+            .to_vec()
     }
 
     pub fn device(&self, fields: &DeviceFields) -> Device {
@@ -313,26 +322,51 @@ fn certificate(
     signer: &Key,
     extensions: &[Vec<u8>],
 ) -> Vec<u8> {
-    let algorithm = tlv(0x30, &oid(&[1, 2, 840, 10_045, 4, 3, 3]));
-    let name = |text: &str| {
-        let pair = tlv(0x30, &[oid(&[2, 5, 4, 3]), tlv(0x0c, text.as_bytes())].concat());
-        tlv(0x30, &tlv(0x31, &pair))
-    };
     let dates = [tlv(0x17, b"201017000000Z"), tlv(0x18, b"99991231235959Z")].concat();
     let body = [
         tlv(0xA0, &tlv(0x02, &[2])),
         tlv(0x02, serial),
-        algorithm.clone(),
+        ecdsa_with_sha384(),
         name(issuer),
         tlv(0x30, &dates),
         name(subject),
         public_key(&key.point()),
         if extensions.is_empty() { Vec::new() } else { tlv(0xA3, &tlv(0x30, &extensions.concat())) },
     ];
-    let body = tlv(0x30, &body.concat());
+    signed(&body.concat(), signer)
+}
+
+/// A list of 2026, in force for a year.
+fn revocation_list(issuer: &str, signer: &Key, serials: &[Vec<u8>]) -> Vec<u8> {
+    let issued = tlv(0x17, b"260101000000Z");
+    let on_hold = tlv(0x30, &extension(&[2, 5, 29, 21], &tlv(0x0a, &[6])));
+    let entry = |serial: &Vec<u8>| tlv(0x30, &[tlv(0x02, serial), issued.clone(), on_hold.clone()].concat());
+    let entries: Vec<u8> = serials.iter().flat_map(entry).collect();
+    let body = [
+        tlv(0x02, &[1]),
+        ecdsa_with_sha384(),
+        name(issuer),
+        issued.clone(),
+        tlv(0x17, b"270101000000Z"),
+        if entries.is_empty() { entries } else { tlv(0x30, &entries) },
+    ];
+    signed(&body.concat(), signer)
+}
+
+fn signed(body: &[u8], signer: &Key) -> Vec<u8> {
+    let body = tlv(0x30, body);
     let signature = signer.sign(&ECDSA_P384_SHA384_ASN1_SIGNING, &body);
     let bits = tlv(0x03, &[&[0][..], &signature].concat());
-    tlv(0x30, &[body, algorithm, bits].concat())
+    tlv(0x30, &[body, ecdsa_with_sha384(), bits].concat())
+}
+
+fn ecdsa_with_sha384() -> Vec<u8> {
+    tlv(0x30, &oid(&[1, 2, 840, 10_045, 4, 3, 3]))
+}
+
+fn name(text: &str) -> Vec<u8> {
+    let pair = tlv(0x30, &[oid(&[2, 5, 4, 3]), tlv(0x0c, text.as_bytes())].concat());
+    tlv(0x30, &tlv(0x31, &pair))
 }
 
 fn public_key(point: &[u8]) -> Vec<u8> {

@@ -173,6 +173,13 @@ fn gpu_15_one_device_twice() {
     assert_eq!(pair(vec![device(&brom, 1), device(&Key::new(), 2)]).findings(), []);
     let same_serial = pair(vec![device(&brom, 1), device(&Key::new(), 1)]);
     assert_eq!(same_serial.findings(), TWICE);
+    // An issuer that is no device's own certificate may issue for two.
+    let shared = |number| {
+        let fields =
+            DeviceFields { brom_name: "GH100 Provisioner".to_owned(), ..DeviceFields::hopper(number) };
+        (pki.with_brom(&brom, &fields), ReportFields::gpu())
+    };
+    assert_eq!(pair(vec![shared(1), shared(2)]).findings(), []);
     // Other firmware: another leaf, another serial number, the same device.
     assert_eq!(pair(vec![device(&brom, 1), device(&brom, 2)]).findings(), TWICE);
 }
@@ -302,6 +309,29 @@ fn gpu_18_ports_to_other_gpus() {
         report.with(field::GPU_PDIS, &pdis)
     };
     assert_eq!(Set::fabric().with(8, half).findings(), FABRIC, "both byte orders at once");
+}
+
+#[test]
+fn gpu_18_gpus_whose_certificates_name_no_identifier() {
+    let nameless = |edit: fn(&mut DeviceFields)| {
+        let pki = Pki::new();
+        let mut fields = DeviceFields::hopper(1);
+        edit(&mut fields);
+        let gpu = (pki.device(&fields), ReportFields::ppcie(&[1]));
+        let switch = (pki.device(&DeviceFields::switch(1)), ReportFields::switch(1, [1; 8]));
+        Set {
+            anchors: pki.anchors(),
+            devices: vec![gpu, switch],
+            counts: Some((1, 1)),
+            boot: Some((1, 1)),
+            ..Set::fabric()
+        }
+    };
+    assert_eq!(nameless(|_| ()).findings(), []);
+    assert_eq!(nameless(|fields| fields.brom_name = "GH100 A01 GSP".to_owned()).findings(), FABRIC);
+    assert_eq!(nameless(|fields| fields.brom_name = "XX100 A01 GSP BROM".to_owned()).findings(), FABRIC);
+    assert_eq!(nameless(|fields| fields.brom_serial.truncate(8)).findings(), FABRIC);
+    assert_eq!(nameless(|fields| fields.brom_serial[8] = 2).findings(), FABRIC);
 }
 
 #[test]

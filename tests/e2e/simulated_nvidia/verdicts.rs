@@ -62,6 +62,7 @@ fn findings(set: &EvidenceSet, level: Level) -> BTreeSet<(CheckId, Code)> {
         let switches = expected.floor.devices.as_ref().map_or(0, |floor| floor.switches);
         SetDemands {
             policy: &policy,
+            earlier: None,
             counts: Some((expected.floor.count.into(), switches.into())),
             boot: Some(&set.boot),
             fleet: &expected.fleet,

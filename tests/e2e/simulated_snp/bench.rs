@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use tiltyard_attestation::evidence::{CpuEvidence, Evidence};
 use tiltyard_attestation::policy::{
-    GpuFloor, Level, Platform, PlatformKind, Product, SnpFloor, Tcb, TeeFloor,
+    DeviceFloor, GpuFloor, GpuMode, Level, Platform, PlatformKind, Product, SnpFloor, Tcb, TeeFloor,
 };
 use tiltyard_attestation::reference::{ReferenceImage, ReferenceValues};
 use tiltyard_attestation::{
@@ -23,6 +23,15 @@ const SEED: [u8; 32] = [0x5a; 32];
 const CHARTER: Hex<32> = Hex([0xc4; 32]);
 const IMAGE: Hex<32> = Hex([0x1a; 32]);
 const MEASUREMENT: Hex<48> = Hex([0x3e; 48]);
+
+/// Any H100 or B200 by itself.
+const DEVICES: DeviceFloor = DeviceFloor {
+    architectures: Vec::new(),
+    mode: GpuMode::Spt,
+    driver: String::new(),
+    vbios: String::new(),
+    switches: 0,
+};
 
 /// Everything that one appraisal takes.
 pub(crate) struct Bench {
@@ -140,7 +149,7 @@ impl Bench {
     pub(crate) fn verifier(&self) -> Verifier {
         let (tee, gpu) = (
             TeeFloor { snp: self.floors.clone(), tdx: None },
-            GpuFloor { count: self.gpu_count, devices: None },
+            GpuFloor { count: self.gpu_count, devices: Some(DEVICES) },
         );
         let policy = AppraisalPolicy::from_floors(self.level, &self.backends, &tee, &gpu, &self.platforms)
             .expect("policy")

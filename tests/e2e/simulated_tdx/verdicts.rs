@@ -1,8 +1,7 @@
 //! What dcap-qvl makes of minted quotes: accepted with the status that the collateral says, refused when broken.
 
-use tiltyard_attestation::policy::TcbStatus;
 use tiltyard_simulator::intel::sgx::Configuration;
-use tiltyard_simulator::intel::tcb_info::{EVALUATION, HARDENING_ADVISORY, STATUSES};
+use tiltyard_simulator::intel::tcb_info::{EVALUATION, HARDENING_ADVISORY, STATUSES, TcbStatus};
 use tiltyard_simulator::intel::{Draft, Form, Key, SimulatedTdx};
 
 use crate::peer::{FORMS, NOW, collateral, issued, machine, strict, verdict, verdict_at};
@@ -46,7 +45,7 @@ fn fields_of_the_report_stand_where_the_peer_looks() {
     assert_eq!((base.mr_owner, base.mr_owner_config), ([3; 48], [4; 48]));
     assert_eq!((base.rt_mr0, base.rt_mr1, base.rt_mr2, base.rt_mr3), ([6; 48], [7; 48], [8; 48], [9; 48]));
     assert_eq!(base.report_data, [5; 64]);
-    assert_eq!((read.mr_service_td, read.tee_tcb_svn2[..3].to_vec()), ([0; 48], vec![7, 1, 3]));
+    assert_eq!((read.mr_service_td, read.tee_tcb_svn2[..3].to_vec()), ([0; 48], vec![9, 1, 3]));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::event_log::EventLog;
 use super::keys::Keyring;
 use super::quote::{Form, QuoteFields};
 use super::sgx::{SgxExtension, component_svns};
-use tiltyard_attestation::policy::TcbStatus;
+use super::tcb_info::TcbStatus;
 
 /// A machine whose keys, fuses and authorities come from a seed.
 pub struct SimulatedTdx {
@@ -107,6 +107,13 @@ impl SimulatedTdx {
     /// Key identifier and key of anyone, for tests that look into certificates.
     pub fn keys(&self) -> &Keyring {
         &self.keys
+    }
+}
+
+impl Draft {
+    /// Identity of the platform as the PCK certificate says it; zero where it says none.
+    pub fn ppid(&self) -> [u8; 16] {
+        self.pki.pck.sgx.as_ref().map_or([0; 16], |sgx| sgx.ppid)
     }
 }
 

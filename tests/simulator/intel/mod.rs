@@ -37,3 +37,4 @@ mod text;
 pub use keys::Key;
 pub use machine::{Draft, Issued, SimulatedTdx};
 pub use quote::Form;
+pub use tcb_info::EVALUATION;

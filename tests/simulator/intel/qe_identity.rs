@@ -1,9 +1,8 @@
 //! Identity of the TD quoting enclave, version 2: members in the order in which the PCS writes and signs them.
 
 use serde::Serialize;
-use tiltyard_attestation::policy::TcbStatus;
 
-use super::tcb_info::{EVALUATION, IsvLevel, LIFETIME_S};
+use super::tcb_info::{EVALUATION, IsvLevel, LIFETIME_S, TcbStatus};
 use super::text::{time, upper_hex};
 
 /// The signed document.

@@ -81,7 +81,9 @@ pub struct EnclaveReport {
     pub mrsigner: [u8; 32],
     pub isv_prod_id: u16,
     pub isv_svn: u16,
-    /// Digest of attestation key and authentication data, then 32 zero bytes, when `None`.
+    /// Whose key it vouches for, instead of the quote's attestation key.
+    pub vouches_for: Option<Key>,
+    /// Digest of that key and the authentication data, then 32 zero bytes, when `None`.
     pub report_data: Option<[u8; 64]>,
 }
 
@@ -162,6 +164,7 @@ impl QuoteFields {
                 mrsigner: MRSIGNER,
                 isv_prod_id: PROD_ID,
                 isv_svn: QE_SVN,
+                vouches_for: None,
                 report_data: None,
             },
             qe_signer: Key::Pck,
@@ -204,7 +207,8 @@ impl QuoteFields {
     fn signature_data(&self, keys: &Keyring, pki: &Pki, signed: &[u8]) -> Vec<u8> {
         let attestation_key = keys.public(self.attestation_key);
         let chain = pem::chain(&[&pki.pck, &pki.platform_ca, &pki.root], self.pem);
-        let qe_report = self.qe.encode(&attestation_key, &self.auth);
+        let vouched = keys.public(self.qe.vouches_for.unwrap_or(self.attestation_key));
+        let qe_report = self.qe.encode(&vouched, &self.auth);
         let outer = [
             &qe_report[..],
             &keys.sign_raw(self.qe_signer, &qe_report),
@@ -227,9 +231,9 @@ impl QuoteFields {
 }
 
 impl EnclaveReport {
-    fn encode(&self, attestation_key: &[u8; 64], auth: &[u8]) -> [u8; ENCLAVE_REPORT_BYTES] {
+    fn encode(&self, vouched: &[u8; 64], auth: &[u8]) -> [u8; ENCLAVE_REPORT_BYTES] {
         let mut bound = [0; 64];
-        let digest = Sha256::new().chain_update(attestation_key).chain_update(auth).finalize();
+        let digest = Sha256::new().chain_update(vouched).chain_update(auth).finalize();
         bound[..32].copy_from_slice(&digest);
         let mut out = [0; ENCLAVE_REPORT_BYTES];
         let mut put = |at: usize, bytes: &[u8]| {

@@ -78,8 +78,8 @@ impl TdReport {
     }
 }
 
-/// Module 1.5 at security version 7, late microcode 3.
-const TEE_TCB_SVN: [u8; 16] = [7, 1, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+/// Module 1.5 at security version 9, late microcode 3.
+const TEE_TCB_SVN: [u8; 16] = [9, 1, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 /// Bit 28: an unaccepted page gives no exception that the host could use.
 const SEPT_VE_DISABLE: u64 = 1 << 28;
 /// x87, SSE, AVX, AVX-512, PKRU, AMX: as in a public quote.

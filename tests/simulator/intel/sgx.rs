@@ -1,7 +1,6 @@
 //! The SGX extension of a PCK certificate, 1.2.840.113741.1.13.1 (Intel SGX PCK certificate and CRL profile).
 
-use tiltyard_attestation::policy::TcbStatus;
-
+use super::tcb_info::TcbStatus;
 use crate::der;
 use crate::x509::{Criticality, extension};
 

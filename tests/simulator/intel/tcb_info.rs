@@ -1,10 +1,21 @@
 //! TCB info of the PCS, version 3, id TDX: members in the order in which the PCS writes and signs them.
 
 use serde::Serialize;
-use tiltyard_attestation::policy::TcbStatus;
 
 use super::sgx::{self, FMSPC, PCE_ID, PCE_SVN};
 use super::text::{time, upper_hex};
+
+/// Status of a level, as the PCS writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum TcbStatus {
+    UpToDate,
+    SWHardeningNeeded,
+    ConfigurationNeeded,
+    ConfigurationAndSWHardeningNeeded,
+    OutOfDate,
+    OutOfDateConfigurationNeeded,
+    Revoked,
+}
 
 /// The signed document.
 #[derive(Debug, Clone, Serialize)]
@@ -233,8 +244,8 @@ pub const STATUSES: [TcbStatus; 7] = [
 pub const HARDENING_ADVISORY: &str = "INTEL-SA-00837";
 /// tcbEvaluationDataNumber of every genuine document.
 pub const EVALUATION: u32 = 19;
-/// Security version of the newest TDX module of major version 1.
-pub(super) const MODULE_SVN: u8 = 7;
+/// Least security version of an up-to-date TDX module of major version 1.
+pub const MODULE_SVN: u8 = 7;
 /// How long a document of the PCS holds.
 pub(super) const LIFETIME_S: u64 = 30 * 86_400;
 /// 2026-05-13.

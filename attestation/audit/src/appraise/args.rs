@@ -11,6 +11,7 @@ use tiltyard_attestation::{
     Base64Bytes, Collateral, CpuExhibit, DeviceExhibit, Examination, Exhibits, Hex, Nonce, TrustAnchors,
     Verifier,
 };
+use tiltyard_attestation::{snp, tdx};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -114,6 +115,8 @@ pub(crate) struct Evidence {
     collateral: Collateral,
     verifier: Verifier,
     now: u64,
+    /// What was done to the files before they were looked at.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Evidence {
@@ -126,7 +129,8 @@ impl LowEvidence {
     /// Reads every file that was named.
     pub(crate) fn read(&self) -> Result<Evidence, InputError> {
         let now = now(self.at)?;
-        let exhibits = Exhibits { cpu: self.cpu()?, devices: self.devices()?, nonce: self.nonce };
+        let mut notes = Vec::new();
+        let exhibits = Exhibits { cpu: self.cpu(&mut notes)?, devices: self.devices()?, nonce: self.nonce };
         if exhibits.cpu.is_none() && exhibits.devices.is_empty() && self.rim.is_empty() {
             return Err(InputError::Nothing);
         }
@@ -138,10 +142,10 @@ impl LowEvidence {
         let wrong = |error| InputError::Policy { path: PathBuf::from(&self.policy), error };
         let verifier = Verifier::for_examination(anchors, &document).map_err(wrong)?;
         let collateral = self.collateral()?;
-        Ok(Evidence { exhibits, collateral, verifier, now })
+        Ok(Evidence { exhibits, collateral, verifier, now, notes })
     }
 
-    fn cpu(&self) -> Result<Option<CpuExhibit>, InputError> {
+    fn cpu(&self, notes: &mut Vec<String>) -> Result<Option<CpuExhibit>, InputError> {
         let snp = self.snp_report.is_some() || self.vcek.is_some() || !self.cert_chain.is_empty();
         match (snp, &self.tdx_quote) {
             (true, Some(_)) => Err(InputError::TwoCpus),
@@ -152,7 +156,7 @@ impl LowEvidence {
             (false, Some(quote)) => {
                 let event_log = self.ccel.as_deref().map(Input::read).transpose()?;
                 Ok(Some(CpuExhibit::Tdx {
-                    quote: Input::read(quote)?.binary_or_hex(),
+                    quote: unpadded(Input::read(quote)?.binary_or_hex(), notes),
                     event_log: event_log.map(|input| input.binary_or_hex()),
                 }))
             }
@@ -161,9 +165,20 @@ impl LowEvidence {
                     return Err(InputError::Needs { flag: "--snp-report or --cert-chain", needs: "--vcek" });
                 };
                 let report = self.snp_report.as_deref().map(Input::read).transpose()?;
-                let mut certificates: Vec<Base64Bytes> = Vec::new();
-                for path in std::iter::once(vcek).chain(&self.cert_chain) {
-                    certificates.extend(Input::read(path)?.der()?.into_iter().map(Base64Bytes));
+                let input = Input::read(vcek)?;
+                let [vek] = <[Vec<u8>; 1]>::try_from(input.der()?)
+                    .map_err(|all| input.form("one certificate", all.len()))?;
+                let mut others: Vec<Base64Bytes> = Vec::new();
+                for path in &self.cert_chain {
+                    others.extend(Input::read(path)?.der()?.into_iter().map(Base64Bytes));
+                }
+                let given = others.len();
+                let certificates = snp::pick_chain(&vek, others);
+                let left_out = given + 1 - certificates.len();
+                if left_out > 0 {
+                    notes.push(format!(
+                        "{left_out} certificate(s) of the chain files are not of this chain and were left out"
+                    ));
                 }
                 Ok(Some(CpuExhibit::Snp { report: report.map(|input| input.binary_or_hex()), certificates }))
             }
@@ -251,6 +266,27 @@ fn policy(name: &str) -> Result<PolicyDocument, InputError> {
                 .map_err(|error| InputError::Policy { path: path.to_owned(), error })?
         }
     })
+}
+
+/// A quote without the zero bytes that fill the buffer it was collected into.
+///
+/// The verifier takes no byte beyond the quote's declared length, and a collector should have trimmed it. Files that
+/// are a whole buffer are trimmed here, aloud; anything else behind a quote stays, and is refused.
+fn unpadded(mut quote: Vec<u8>, notes: &mut Vec<String>) -> Vec<u8> {
+    /// Buffers of known collectors: the longest quote of TDX 1.5, and 8,000 bytes.
+    const BUFFERS: [usize; 2] = [5_006, 8_000];
+    const PAGE: usize = 4_096;
+    let Ok(declared) = tdx::declared_len(&quote) else { return quote };
+    let whole_buffer = BUFFERS.contains(&quote.len()) || quote.len().is_multiple_of(PAGE);
+    let padding = quote.get(declared..).unwrap_or_default();
+    if whole_buffer && !padding.is_empty() && padding.iter().all(|&byte| byte == 0) {
+        let (len, count) = (quote.len(), padding.len());
+        notes.push(format!(
+            "the file is a buffer of {len} bytes; the last {count}, all zero, are not of the quote and were left out"
+        ));
+        quote.truncate(declared);
+    }
+    quote
 }
 
 /// RFC 3339, or Unix seconds.

@@ -32,14 +32,11 @@ struct Row<'a> {
 
 /// No script, no address, every text from the evidence escaped.
 pub(crate) fn html(examination: &Examination) -> Result<String, askama::Error> {
-    let mut parts: Vec<Part<'_>> = Vec::new();
-    for outcome in &examination.checks {
-        let row = Row { style: style(outcome.verdict), word: table::word(outcome.verdict), outcome };
-        match parts.iter_mut().find(|part| part.name == outcome.submod) {
-            Some(part) => part.rows.push(row),
-            None => parts.push(Part { name: &outcome.submod, rows: vec![row] }),
-        }
-    }
+    let row = |outcome| Row { style: style(outcome), word: table::word(outcome.verdict), outcome };
+    let parts = table::by_part(examination)
+        .into_iter()
+        .map(|(name, rows)| Part { name, rows: rows.into_iter().map(row).collect() })
+        .collect();
     Page {
         refused: examination.conclusion == Conclusion::Refused,
         conclusion: table::conclusion(examination),
@@ -51,8 +48,8 @@ pub(crate) fn html(examination: &Examination) -> Result<String, askama::Error> {
     .render()
 }
 
-fn style(verdict: Verdict) -> &'static str {
-    match verdict {
+fn style(outcome: &CheckOutcome) -> &'static str {
+    match outcome.verdict {
         Verdict::Pass => "pass",
         Verdict::Fail => "fail",
         Verdict::Warning => "open",

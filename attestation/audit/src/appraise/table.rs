@@ -14,14 +14,17 @@ pub(crate) struct Examined<'e> {
     schema: &'static str,
     #[serde(flatten)]
     examination: &'e Examination,
+    /// What was done to the files before they were looked at.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'e [String],
     /// `NOT A VENDOR ROOT`, or nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     taint: Option<&'static str>,
 }
 
 impl<'e> Examined<'e> {
-    pub(crate) fn new(examination: &'e Examination) -> Self {
-        Self { schema: "tiltyard/examination/1", examination, taint: taint(examination) }
+    pub(crate) fn new(examination: &'e Examination, notes: &'e [String]) -> Self {
+        Self { schema: "tiltyard/examination/1", examination, notes, taint: taint(examination) }
     }
 }
 
@@ -65,16 +68,13 @@ pub(super) fn level(examination: &Examination) -> String {
 }
 
 /// The table, one line a check; what failed stands in full below its line.
-pub(crate) fn text(examination: &Examination, colour: Colour) -> String {
+pub(crate) fn text(examination: &Examination, notes: &[String], colour: Colour) -> String {
     let mut lines = vec![format!("as of {}, {}", utc(examination.at), examination.anchors)];
-    let mut submod = "";
-    for row in &examination.checks {
-        if row.submod != submod {
-            submod = &row.submod;
-            lines.push(String::new());
-            lines.push(colour.paint(submod, "1"));
-        }
-        lines.extend(one(row, colour));
+    lines.extend(notes.iter().map(|note| plain(note)));
+    for (submod, rows) in by_part(examination) {
+        lines.push(String::new());
+        lines.push(colour.paint(submod, "1"));
+        rows.into_iter().for_each(|row| lines.extend(one(row, colour)));
     }
     lines.push(String::new());
     let (code, word) = match examination.conclusion {
@@ -93,6 +93,23 @@ pub(crate) fn text(examination: &Examination, colour: Colour) -> String {
         ));
     }
     lines.join("\n") + "\n"
+}
+
+/// Rows by the part that they are about, each part where it first stood.
+pub(super) fn by_part(examination: &Examination) -> Vec<(&str, Vec<&CheckOutcome>)> {
+    let mut parts: Vec<(&str, Vec<&CheckOutcome>)> = Vec::new();
+    for row in &examination.checks {
+        match parts.iter_mut().find(|(submod, _)| *submod == row.submod) {
+            Some((_, rows)) => rows.push(row),
+            None => parts.push((&row.submod, vec![row])),
+        }
+    }
+    parts
+}
+
+/// A value on one line: errors explain themselves on a second.
+fn value(text: &str) -> String {
+    plain(&text.replace("\n  ", "; "))
 }
 
 fn one(row: &CheckOutcome, colour: Colour) -> Vec<String> {
@@ -114,12 +131,11 @@ fn one(row: &CheckOutcome, colour: Colour) -> Vec<String> {
     match row.verdict {
         Verdict::Fail => vec![
             format!("{head}  [{}]", check.source),
-            format!("{indent}expected {}", plain(&row.expected)),
-            format!("{indent}found    {}", plain(&row.got)),
+            format!("{indent}expected {}", value(&row.expected)),
+            format!("{indent}found    {}", value(&row.got)),
         ],
-        Verdict::Pass | Verdict::Warning | Verdict::NotShown => {
-            vec![format!("{head}  ({})", plain(&row.got))]
+        Verdict::Pass | Verdict::Warning | Verdict::NotShown | Verdict::NotApplicable => {
+            vec![format!("{head}  ({})", value(&row.got))]
         }
-        Verdict::NotApplicable => vec![format!("{head}  ({})", plain(&row.got))],
     }
 }

@@ -1,41 +1,25 @@
 //! A whole evidence envelope for tests: what an honest guest on a simulated machine would send.
 
+mod snp;
+mod tdx;
+
+pub use snp::{Draft, mint_edited, mint_evidence};
+pub use tdx::{MintedTd, TdxDraft, mint_tdx};
+
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use tiltyard_attestation::binding::{HpkePublicKey, KEM_XWING, PresentedKeys, Profile, Runtime};
-use tiltyard_attestation::evidence::{CpuEvidence, DeviceEvidence, Evidence};
 use tiltyard_attestation::{Backend, Challenge, Hex, LaunchConfig, Role};
-
-use crate::{ReportFields, SimulatedPlatform};
 
 /// What one guest is and holds.
 #[derive(Debug, Clone)]
 pub struct Guest {
     pub config: LaunchConfig,
-    /// MEASUREMENT of its image.
+    /// MEASUREMENT or MRTD of its image.
     pub measurement: Hex<48>,
     pub keys: PresentedKeys,
     pub tee_pubkey: Hex<65>,
     pub boot: Hex<32>,
     pub channel: Option<Hex<32>>,
-}
-
-/// Everything that goes into one envelope, before it is signed.
-///
-/// REPORT_DATA and HOST_DATA follow `runtime` and `config`, unless they are overridden.
-#[derive(Debug, Clone)]
-pub struct Draft {
-    pub runtime: Runtime,
-    /// Sent instead of the canonical bytes of `runtime`, and hashed instead of them.
-    pub runtime_bytes: Option<Vec<u8>>,
-    /// Canonical bytes of the launch configuration.
-    pub config: Vec<u8>,
-    pub keys: PresentedKeys,
-    pub report: ReportFields,
-    pub report_data: Option<Hex<64>>,
-    pub host_data: Option<Hex<32>>,
-    /// VCEK, ASK, ARK (or VLEK, ASVK, ARK), as a guest collects them from the certificate table.
-    pub certificates: Vec<Vec<u8>>,
-    pub devices: Vec<DeviceEvidence>,
 }
 
 impl Guest {
@@ -49,6 +33,14 @@ impl Guest {
             boot: Hex::sha256(&[label]),
             channel: None,
         }
+    }
+
+    /// The runtime document of its answer to `nonce`.
+    pub fn runtime(&self, nonce: Hex<32>) -> Runtime {
+        let LaunchConfig { role, charter, order, lease, .. } = self.config;
+        let keys = self.keys.digests();
+        let profile = Profile { charter, role, order, lease, keys, channel: self.channel, boot: self.boot };
+        Runtime { nonce, tee_pubkey: self.tee_pubkey, additional_evidence: Vec::new(), profile }
     }
 
     /// The challenge that this guest answers; `issued_at` in Unix seconds.
@@ -94,64 +86,6 @@ pub fn sample_keys(label: u8) -> PresentedKeys {
         tls_spki: spki.into(),
         hpke: HpkePublicKey { kem: KEM_XWING, public: vec![label; XWING_PUBLIC_BYTES].into() },
         signing,
-    }
-}
-
-/// The evidence of an honest `guest` on `platform`, report `version` 2 to 5, for a verifier's `nonce`.
-pub fn mint_evidence(platform: &SimulatedPlatform, guest: &Guest, version: u32, nonce: Hex<32>) -> Evidence {
-    mint_edited(platform, guest, version, nonce, |_| {})
-}
-
-/// The same after `edit`: everything but what was changed still holds, and the report is signed last.
-pub fn mint_edited(
-    platform: &SimulatedPlatform,
-    guest: &Guest,
-    version: u32,
-    nonce: Hex<32>,
-    edit: impl FnOnce(&mut Draft),
-) -> Evidence {
-    let mut draft = draft(platform, guest, version, nonce);
-    edit(&mut draft);
-    let runtime = draft.runtime_bytes.unwrap_or_else(|| draft.runtime.to_bytes());
-    let mut report = draft.report;
-    report.report_data = draft.report_data.unwrap_or_else(|| Runtime::report_data(&runtime)).0;
-    report.host_data = draft.host_data.unwrap_or_else(|| LaunchConfig::d256(&draft.config)).0;
-    Evidence {
-        runtime: runtime.into(),
-        config: draft.config.into(),
-        keys: draft.keys,
-        cpu: CpuEvidence::Snp {
-            report: platform.report(&report).into(),
-            certificates: draft.certificates.into_iter().map(Into::into).collect(),
-        },
-        devices: draft.devices,
-        boot: None,
-    }
-}
-
-fn draft(platform: &SimulatedPlatform, guest: &Guest, version: u32, nonce: Hex<32>) -> Draft {
-    let LaunchConfig { role, charter, order, lease, .. } = guest.config;
-    let profile = Profile {
-        charter,
-        role,
-        order,
-        lease,
-        keys: guest.keys.digests(),
-        channel: guest.channel,
-        boot: guest.boot,
-    };
-    let mut report = platform.fields(version);
-    report.measurement = guest.measurement.0;
-    Draft {
-        runtime: Runtime { nonce, tee_pubkey: guest.tee_pubkey, additional_evidence: Vec::new(), profile },
-        runtime_bytes: None,
-        config: guest.config.to_bytes(),
-        keys: guest.keys.clone(),
-        report,
-        report_data: None,
-        host_data: None,
-        certificates: [platform.certificates(), vec![platform.ark().to_vec()]].concat(),
-        devices: Vec::new(),
     }
 }
 
