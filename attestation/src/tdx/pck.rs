@@ -230,7 +230,7 @@ mod tests {
             [&[tag::SEQUENCE, body.len() as u8][..], &body].concat()
         };
         let smt = member(&STEM, 3, 0xff);
-        assert_eq!(flags(&list(&[smt.clone()])), Some(vec![PlatformFlag::SmtEnabled]));
+        assert_eq!(flags(&list(std::slice::from_ref(&smt))), Some(vec![PlatformFlag::SmtEnabled]));
         assert_eq!(flags(&list(&[member(&STEM, 1, 0), smt.clone()])), Some(vec![PlatformFlag::SmtEnabled]));
         assert_eq!(flags(&list(&[smt.clone(), smt.clone()])), None);
         assert_eq!(flags(&list(&[member(&[0x2a, 1], 3, 0xff)])), None);
