@@ -149,8 +149,9 @@ impl<'a> Quote<'a> {
             Version::V4 => BodyKind::Td10,
             Version::V5 => body_descriptor(&mut cursor)?,
         };
-        let body = Body::read(kind, take(&mut cursor, kind.len(), "TD report body")?)
-            .ok_or(QuoteError::BodySize { expected: kind.len(), got: 0 })?;
+        let bytes_of_body = take(&mut cursor, kind.len(), "TD report body")?;
+        let wrong_size = QuoteError::BodySize { expected: kind.len(), got: bytes_of_body.len() };
+        let body = Body::read(kind, bytes_of_body).ok_or(wrong_size)?;
         let (signed, _) = bytes.split_at(bytes.len() - cursor.rest().len());
         let mut data = Cursor::new(sized(&mut cursor, "signature data")?);
         let signature = array(&mut data, "signature")?;

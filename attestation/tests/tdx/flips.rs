@@ -1,11 +1,12 @@
 //! No single bit of a genuine quote can change, no byte can be missing, and none can follow.
 
-use tiltyard_attestation::AppraisalPolicy;
+use proptest::prelude::*;
+use tiltyard_attestation::eventlog::{CcelTable, EventLog};
 use tiltyard_attestation::policy::Level;
 use tiltyard_attestation::tdx::{Authority, Demands, Quote};
-use tiltyard_attestation::{Collateral, Links, Trace, TrustAnchors};
+use tiltyard_attestation::{AppraisalPolicy, Collateral, Links, TdxCollateral, Trace, TrustAnchors};
 
-use crate::support::{EX_NOW, TODAY, V4_NOW, collateral, set, trimmed};
+use crate::support::{Case, EX_NOW, TODAY, V4_NOW, collateral, file, set, trimmed};
 
 /// A genuine quote that is accepted as it is: version 4 and the extended version 5 with all collateral, version 5
 /// by its signatures.
@@ -118,5 +119,41 @@ fn no_second_final_nul_is_accepted() {
             shorter[at..at + 4].copy_from_slice(&len.to_le_bytes());
         }
         assert!(genuine.accepts(&shorter), "{name}");
+    }
+}
+
+proptest! {
+    /// Bytes of every kind where a quote, a log, a table or collateral should be: a refusal, never a panic.
+    #[test]
+    fn noise_is_refused(bytes in proptest::collection::vec(any::<u8>(), 0..2_048)) {
+        prop_assert!(Quote::parse(&bytes, &mut Trace::new()).is_err());
+        prop_assert!(EventLog::parse(&bytes).is_err());
+        prop_assert!(CcelTable::parse(&bytes).is_err());
+        prop_assert!(TdxCollateral::from_json(&bytes).is_err());
+    }
+
+    /// Several bytes of a genuine quote or log changed at once, and its length with them.
+    #[test]
+    fn bent_inputs_do_not_panic(
+        edits in proptest::collection::vec((0..5_000usize, any::<u8>()), 1..16),
+        len in 0..5_300usize,
+        which in 0..3usize,
+    ) {
+        let names = ["dcapqvl_tdx_quote", "dcapqvl_tdx_quote_td15ex", "trustee_tdx_quote_5.dat"];
+        let bend = |mut bytes: Vec<u8>| {
+            for (at, value) in &edits {
+                if let Some(byte) = bytes.get_mut(*at) {
+                    *byte = *value;
+                }
+            }
+            bytes.truncate(len);
+            bytes
+        };
+        let log = bend(file("trustee_CCEL_data_ovmf.unfilled"));
+        // Whether a bent log still is one depends on the bytes: only a quote must be refused.
+        let _ = EventLog::parse(&log).map(|log| log.replay());
+        let quote = bend(trimmed(names[which]));
+        prop_assume!(quote != trimmed(names[which]));
+        prop_assert!(!Case::of(quote).run().findings().is_empty());
     }
 }
