@@ -112,7 +112,8 @@ fn configuration_flags_are_read() {
 
 #[test]
 fn a_signature_by_another_key_is_refused() {
-    let edits: [(fn(&mut Draft), &str); 8] = [
+    type Edit = fn(&mut Draft);
+    let edits: [(Edit, &str); 8] = [
         (|draft| draft.quote.signer = Some(Key::Stranger), "ISV enclave report signature"),
         (|draft| draft.quote.qe_signer = Key::Stranger, "Signature is invalid for qe_report"),
         (|draft| draft.collateral.tcb_info_signer = Key::Stranger, "Signature is invalid for tcb_info"),

@@ -24,7 +24,7 @@ pub(crate) struct Examined<'e> {
 
 impl<'e> Examined<'e> {
     pub(crate) fn new(examination: &'e Examination, notes: &'e [String]) -> Self {
-        Self { schema: "tiltyard/examination/1", examination, notes, taint: taint(examination) }
+        Self { schema: "examination/1", examination, notes, taint: taint(examination) }
     }
 }
 
