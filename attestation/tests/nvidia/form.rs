@@ -4,7 +4,7 @@ use tiltyard_attestation::evidence::DeviceKind;
 use tiltyard_attestation::nvidia::{Exchange, Report, ReportError, SpdmError, field};
 use tiltyard_attestation::{CheckId, Code};
 
-use crate::mint::{Device, DeviceFields, Pki, ReportFields, block, nonce};
+use crate::mint::{Device, DeviceFields, Pki, SpdmFields, block, nonce};
 use crate::support::Bench;
 
 /// One minted GPU and its switch, with the roots that vouch for them.
@@ -30,11 +30,11 @@ impl Minted {
         self.bench.refusal(device.kind, &device.sign(unsigned), &device.certificates())
     }
 
-    fn gpu(&self, fields: &ReportFields) -> Option<(CheckId, Code)> {
+    fn gpu(&self, fields: &SpdmFields) -> Option<(CheckId, Code)> {
         self.refusal(&self.gpu, &fields.encode())
     }
 
-    fn switch(&self, fields: &ReportFields) -> Option<(CheckId, Code)> {
+    fn switch(&self, fields: &SpdmFields) -> Option<(CheckId, Code)> {
         self.refusal(&self.switch, &fields.encode())
     }
 }
@@ -45,15 +45,15 @@ const OPAQUE: Option<(CheckId, Code)> = Some((CheckId::Gpu01, Code::OpaqueLength
 #[test]
 fn minted_devices_are_authentic() {
     let minted = Minted::new();
-    assert_eq!(minted.gpu(&ReportFields::gpu()), None);
-    assert_eq!(minted.gpu(&ReportFields::ppcie(&[1, 2, 3, 4])), None);
-    assert_eq!(minted.switch(&ReportFields::switch(1, [1, 2, 3, 4, 5, 6, 7, 8])), None);
+    assert_eq!(minted.gpu(&SpdmFields::gpu()), None);
+    assert_eq!(minted.gpu(&SpdmFields::ppcie(&[1, 2, 3, 4])), None);
+    assert_eq!(minted.switch(&SpdmFields::switch(1, [1, 2, 3, 4, 5, 6, 7, 8])), None);
 }
 
 #[test]
 fn bnd_09_lengths_that_the_report_does_not_state() {
     let minted = Minted::new();
-    let report = minted.gpu.report(&ReportFields::gpu());
+    let report = minted.gpu.report(&SpdmFields::gpu());
     let certificates = minted.gpu.certificates();
     let found = |bytes: &[u8]| minted.bench.refusal(DeviceKind::Gpu, bytes, &certificates);
     assert_eq!(found(&[]), Some((CheckId::Bnd09, Code::ReportLength)));
@@ -63,7 +63,7 @@ fn bnd_09_lengths_that_the_report_does_not_state() {
     // The record's length moves what stands behind it; the opaque data's is the last one. Signed, all of them.
     const OPAQUE_LEN: usize = 45 + 64 * 55 + 32;
     let bent = |at: usize, delta: i8| {
-        let mut unsigned = ReportFields::gpu().encode();
+        let mut unsigned = SpdmFields::gpu().encode();
         unsigned[at] = unsigned[at].wrapping_add_signed(delta);
         minted.refusal(&minted.gpu, &unsigned)
     };
@@ -78,7 +78,7 @@ fn bnd_09_lengths_that_the_report_does_not_state() {
 #[test]
 fn gpu_01_heads_of_request_and_response() {
     let minted = Minted::new();
-    let genuine = ReportFields::gpu().encode();
+    let genuine = SpdmFields::gpu().encode();
     // Version, code, attributes, measurements; slot; version, code, two parameters.
     for at in [0, 1, 2, 3, 36, 37, 38, 39, 40] {
         for bit in 0..8 {
@@ -98,7 +98,7 @@ fn gpu_01_heads_of_request_and_response() {
 fn gpu_01_blocks() {
     let minted = Minted::new();
     let head = |at: usize, byte: u8| {
-        let mut fields = ReportFields::gpu();
+        let mut fields = SpdmFields::gpu();
         fields.blocks[3][at] = byte;
         fields
     };
@@ -122,10 +122,10 @@ fn gpu_01_blocks() {
     for kind in 0..=3 {
         assert_eq!(minted.gpu(&head(4, kind)), None, "digest of kind {kind}");
     }
-    let mut cut = ReportFields::gpu();
+    let mut cut = SpdmFields::gpu();
     cut.blocks[63].truncate(54);
     assert_eq!(minted.gpu(&cut), FORM);
-    let mut fewer = ReportFields::gpu().encode();
+    let mut fewer = SpdmFields::gpu().encode();
     fewer[41] = 63;
     assert_eq!(minted.refusal(&minted.gpu, &fewer), FORM);
     fewer[41] = 65;
@@ -137,14 +137,14 @@ fn gpu_01_opaque_data_that_does_not_end_with_its_last_field() {
     let minted = Minted::new();
     for spare in [&[0][..], &[0; 2], &[0; 3], &[1, 0, 1, 0], &[1, 0, 0xFF, 0xFF, 0, 0]] {
         assert_eq!(
-            minted.gpu(&ReportFields { spare: spare.to_vec(), ..ReportFields::gpu() }),
+            minted.gpu(&SpdmFields { spare: spare.to_vec(), ..SpdmFields::gpu() }),
             OPAQUE,
             "{spare:?}"
         );
     }
     let filled = |len: usize| {
-        let used = ReportFields::gpu().encode().len() - (45 + 64 * 55 + 34);
-        ReportFields::gpu().with(0x7777, &vec![0; len - used - 4])
+        let used = SpdmFields::gpu().encode().len() - (45 + 64 * 55 + 34);
+        SpdmFields::gpu().with(0x7777, &vec![0; len - used - 4])
     };
     assert_eq!(minted.gpu(&filled(1024)), None, "an unknown field is signed like the rest");
     assert_eq!(minted.gpu(&filled(1025)), OPAQUE);
@@ -153,7 +153,7 @@ fn gpu_01_opaque_data_that_does_not_end_with_its_last_field() {
 #[test]
 fn gpu_01_fields_of_gpus() {
     let minted = Minted::new();
-    let gpu = ReportFields::gpu;
+    let gpu = SpdmFields::gpu;
     for kind in [field::DRIVER, field::VBIOS, field::PROJECT, field::PROJECT_SKU, field::CHIP_SKU] {
         assert_eq!(minted.gpu(&gpu().without(kind)), FORM, "no field {kind}");
     }
@@ -203,7 +203,7 @@ fn gpu_01_fields_of_gpus() {
 #[test]
 fn gpu_01_fields_of_switches() {
     let minted = Minted::new();
-    let switch = || ReportFields::switch(1, [1, 2, 3, 4, 5, 6, 7, 8]);
+    let switch = || SpdmFields::switch(1, [1, 2, 3, 4, 5, 6, 7, 8]);
     assert_eq!(minted.switch(&switch().without(field::VBIOS)), FORM);
     let bad: [(u16, &[u8]); 6] = [
         (field::VBIOS, &[0, 0x55, 0x10, 0x96, 1, 0, 0, 0]),
@@ -222,12 +222,12 @@ fn gpu_01_fields_of_switches() {
 #[test]
 fn gpu_02_nothing_stands_twice() {
     let minted = Minted::new();
-    let mut twice = ReportFields::gpu();
+    let mut twice = SpdmFields::gpu();
     twice.blocks[63] = block(1, &[1; 48]);
     assert_eq!(minted.gpu(&twice), Some((CheckId::Gpu02, Code::DuplicateMeasurement)));
     for kind in [field::FWID, field::NVDEC0, 0x7777] {
         let mut twice =
-            ReportFields::gpu().with(kind, &[0x55; 48][..if kind == field::NVDEC0 { 1 } else { 48 }]);
+            SpdmFields::gpu().with(kind, &[0x55; 48][..if kind == field::NVDEC0 { 1 } else { 48 }]);
         let again = twice.opaque.iter().find(|(found, _)| *found == kind).cloned().unwrap();
         twice.opaque.push(again);
         assert_eq!(minted.gpu(&twice), Some((CheckId::Gpu02, Code::DuplicateOpaque)), "field {kind}");
@@ -237,7 +237,7 @@ fn gpu_02_nothing_stands_twice() {
 #[test]
 fn any_order_of_blocks_and_fields() {
     let minted = Minted::new();
-    let mut turned = ReportFields::gpu();
+    let mut turned = SpdmFields::gpu();
     turned.blocks.reverse();
     turned.opaque.reverse();
     assert_eq!(minted.gpu(&turned), None);
@@ -252,8 +252,8 @@ fn any_order_of_blocks_and_fields() {
 #[test]
 fn a_report_of_one_kind_is_none_of_the_other() {
     let minted = Minted::new();
-    let gpu = minted.gpu.report(&ReportFields::gpu());
-    let switch = minted.switch.report(&ReportFields::switch(1, [1; 8]));
+    let gpu = minted.gpu.report(&SpdmFields::gpu());
+    let switch = minted.switch.report(&SpdmFields::switch(1, [1; 8]));
     assert!(matches!(
         Report::parse(&gpu, DeviceKind::Switch),
         Err(ReportError::Text { kind: field::VBIOS, .. })
@@ -264,7 +264,7 @@ fn a_report_of_one_kind_is_none_of_the_other() {
 
 #[test]
 fn errors_say_what_was_expected_and_found() {
-    let report = Minted::new().gpu.report(&ReportFields::gpu());
+    let report = Minted::new().gpu.report(&SpdmFields::gpu());
     let cut = Exchange::parse(&report[..100]).unwrap_err();
     assert_eq!(cut, SpdmError::Length { expected: 45 + 64 * 55 + 34 + 96, got: 100 });
     let mut code = report;

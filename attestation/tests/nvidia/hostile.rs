@@ -5,7 +5,7 @@ use tiltyard_attestation::evidence::DeviceKind;
 use tiltyard_attestation::nvidia::{Certificates, files};
 
 use crate::genuine::h100;
-use crate::mint::{DeviceFields, Pki, ReportFields, nonce};
+use crate::mint::{DeviceFields, Pki, SpdmFields, nonce};
 use crate::support::{Bench, own};
 
 /// One bit of each byte, another one from byte to byte: an eighth of all single-bit flips; all of them
@@ -98,7 +98,7 @@ proptest! {
         let device = pki.device(&DeviceFields { dice, ..DeviceFields::hopper(1) });
         let bench = Bench { anchors: pki.anchors(), nonce: nonce(), ..Bench::vendor() };
         for kind in [DeviceKind::Gpu, DeviceKind::Switch] {
-            let report = device.report(&ReportFields::new(opaque.clone()));
+            let report = device.report(&SpdmFields::new(opaque.clone()));
             bench.run(kind, &report, &device.certificates(), |_, _| ()).1.findings();
         }
     }

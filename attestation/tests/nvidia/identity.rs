@@ -4,8 +4,7 @@ use tiltyard_attestation::nvidia::{Certificates, field};
 use tiltyard_attestation::{CheckId, Code, Hex, TrustAnchors};
 
 use crate::mint::{
-    DICE, DICE_ALIAS, Device, DeviceFields, FWID, Pki, ReportFields, composite, firmware, nonce, tcb_info,
-    tlv,
+    DICE, DICE_ALIAS, Device, DeviceFields, FWID, Pki, SpdmFields, composite, firmware, nonce, tcb_info, tlv,
 };
 use crate::support::Bench;
 
@@ -15,7 +14,7 @@ fn minted() -> (Pki, Bench) {
     (pki, bench)
 }
 
-fn refusal(bench: &Bench, device: &Device, fields: &ReportFields) -> Option<(CheckId, Code)> {
+fn refusal(bench: &Bench, device: &Device, fields: &SpdmFields) -> Option<(CheckId, Code)> {
     bench.refusal(device.kind, &device.report(fields), &device.certificates())
 }
 
@@ -26,11 +25,11 @@ fn gpu_03_chains_to_other_roots() {
     let found = refusal(
         &Bench { anchors: TrustAnchors::vendor(), nonce: nonce(), ..Bench::vendor() },
         &device,
-        &ReportFields::gpu(),
+        &SpdmFields::gpu(),
     );
     assert_eq!(found, Some((CheckId::Gpu03, Code::UntrustedRoot)));
     let stranger = Pki::new().device(&DeviceFields::hopper(1));
-    let found = refusal(&bench, &stranger, &ReportFields::gpu());
+    let found = refusal(&bench, &stranger, &SpdmFields::gpu());
     assert_eq!(found, Some((CheckId::Gpu03, Code::UntrustedRoot)));
 }
 
@@ -38,7 +37,7 @@ fn gpu_03_chains_to_other_roots() {
 fn gpu_03_other_orders_and_certificates() {
     let (pki, bench) = minted();
     let device = pki.device(&DeviceFields::hopper(1));
-    let report = device.report(&ReportFields::gpu());
+    let report = device.report(&SpdmFields::gpu());
     let found = |chain: Vec<Vec<u8>>| bench.refusal(device.kind, &report, &Certificates::from_der(chain));
     let [leaf, brom, family, root] = &device.chain[..] else { panic!("four certificates") };
     let chain = |parts: &[&Vec<u8>]| parts.iter().map(|&der| der.clone()).collect::<Vec<_>>();
@@ -64,7 +63,7 @@ fn gpu_03_other_orders_and_certificates() {
 fn gpu_03_a_serial_number_of_zero_is_no_identity() {
     let (pki, bench) = minted();
     let device = pki.device(&DeviceFields { leaf_serial: vec![0], ..DeviceFields::hopper(1) });
-    assert_eq!(refusal(&bench, &device, &ReportFields::gpu()), Some((CheckId::Gpu03, Code::CertFormat)));
+    assert_eq!(refusal(&bench, &device, &SpdmFields::gpu()), Some((CheckId::Gpu03, Code::CertFormat)));
 }
 
 #[test]
@@ -72,7 +71,7 @@ fn gpu_04_signatures_of_other_keys_or_bytes() {
     let (pki, bench) = minted();
     let (one, two) = (pki.device(&DeviceFields::hopper(1)), pki.device(&DeviceFields::hopper(2)));
     let refused = Some((CheckId::Gpu04, Code::ReportSignature));
-    let report = one.report(&ReportFields::gpu());
+    let report = one.report(&SpdmFields::gpu());
     assert_eq!(bench.refusal(one.kind, &report, &two.certificates()), refused);
     let mut bent = report.clone();
     bent[60] ^= 1;
@@ -92,7 +91,7 @@ fn gpu_04_another_nonce() {
     let mut other = [7; 32];
     other[31] = 8;
     let bench = Bench { nonce: Some(Hex(other)), ..bench };
-    let found = refusal(&bench, &device, &ReportFields::gpu());
+    let found = refusal(&bench, &device, &SpdmFields::gpu());
     assert_eq!(found, Some((CheckId::Gpu04, Code::NonceMismatch)));
 }
 
@@ -102,21 +101,17 @@ fn gpu_05_firmware_of_another_certificate() {
     let refused = Some((CheckId::Gpu05, Code::FwidMismatch));
     for fields in [DeviceFields::hopper(1), DeviceFields::blackwell(1)] {
         let device = pki.device(&fields);
-        assert_eq!(refusal(&bench, &device, &ReportFields::gpu()), None, "{}", fields.leaf_name);
-        let other = ReportFields::gpu().with(field::FWID, &[0xF2; 48]);
+        assert_eq!(refusal(&bench, &device, &SpdmFields::gpu()), None, "{}", fields.leaf_name);
+        let other = SpdmFields::gpu().with(field::FWID, &[0xF2; 48]);
         assert_eq!(refusal(&bench, &device, &other), refused, "{}", fields.leaf_name);
-        let zero = ReportFields::gpu().with(field::FWID, &[0; 48]);
+        let zero = SpdmFields::gpu().with(field::FWID, &[0; 48]);
         assert_eq!(refusal(&bench, &device, &zero), refused, "the second firmware id is not the first");
         let silent = pki.device(&DeviceFields { dice: Vec::new(), ..fields });
-        assert_eq!(refusal(&bench, &silent, &ReportFields::gpu()), refused, "no extension");
-        assert_eq!(
-            refusal(&bench, &silent, &ReportFields::gpu().without(field::FWID)),
-            None,
-            "GPU-06 decides"
-        );
+        assert_eq!(refusal(&bench, &silent, &SpdmFields::gpu()), refused, "no extension");
+        assert_eq!(refusal(&bench, &silent, &SpdmFields::gpu().without(field::FWID)), None, "GPU-06 decides");
     }
     let switch = pki.device(&DeviceFields::switch(1));
-    let report = ReportFields::switch(1, [1; 8]);
+    let report = SpdmFields::switch(1, [1; 8]);
     assert_eq!(refusal(&bench, &switch, &report), None);
     assert_eq!(refusal(&bench, &switch, &report.with(field::FWID, &[0xF2; 48])), refused);
 }
@@ -157,12 +152,12 @@ fn gpu_05_extensions_of_another_form() {
         for arc in [&DICE[..], &DICE_ALIAS] {
             let dice = vec![(arc.to_vec(), value.clone())];
             let device = pki.device(&DeviceFields { dice, ..DeviceFields::hopper(1) });
-            assert_eq!(refusal(&bench, &device, &ReportFields::gpu()), refused, "form {at}");
-            let silent = ReportFields::gpu().without(field::FWID);
+            assert_eq!(refusal(&bench, &device, &SpdmFields::gpu()), refused, "form {at}");
+            let silent = SpdmFields::gpu().without(field::FWID);
             assert_eq!(refusal(&bench, &device, &silent), refused, "form {at}, silent report");
         }
     }
     let both = vec![(DICE.to_vec(), composite(&FWID)), (DICE_ALIAS.to_vec(), composite(&FWID))];
     let device = pki.device(&DeviceFields { dice: both, ..DeviceFields::hopper(1) });
-    assert_eq!(refusal(&bench, &device, &ReportFields::gpu()), refused, "two extensions");
+    assert_eq!(refusal(&bench, &device, &SpdmFields::gpu()), refused, "two extensions");
 }

@@ -153,7 +153,7 @@ impl Device {
         [unsigned, &self.leaf.sign_report(unsigned)].concat()
     }
 
-    pub fn report(&self, fields: &ReportFields) -> Vec<u8> {
+    pub fn report(&self, fields: &SpdmFields) -> Vec<u8> {
         self.sign(&fields.encode())
     }
 }
@@ -168,7 +168,7 @@ pub fn switch_pdi(number: u8) -> [u8; 8] {
 
 /// A report before its signature.
 #[derive(Clone)]
-pub struct ReportFields {
+pub struct SpdmFields {
     pub request: Vec<u8>,
     /// Up to the count of blocks.
     pub response: Vec<u8>,
@@ -178,7 +178,7 @@ pub struct ReportFields {
     pub spare: Vec<u8>,
 }
 
-impl ReportFields {
+impl SpdmFields {
     pub fn new(opaque: Vec<(u16, Vec<u8>)>) -> Self {
         Self {
             request: [&[0x11, 0xE0, 0x01, 0xFF][..], &SPDM_NONCE, &[0]].concat(),

@@ -13,7 +13,7 @@ use tiltyard_attestation::{
     AppraisalPolicy, Base64Bytes, CheckId, Code, Collateral, Links, Trace, TrustAnchors, Verdict,
 };
 
-use crate::mint::{DeviceFields, Pki, ReportFields, nonce};
+use crate::mint::{DeviceFields, Pki, SpdmFields, nonce};
 use crate::support::{Bench, NOW, findings, verdict};
 
 const ON: DeviceState = DeviceState { cc_mode: Switched::On, devtools: Switched::Off };
@@ -45,7 +45,7 @@ struct Setup {
     level: Level,
     floor: Option<DeviceFloor>,
     fields: DeviceFields,
-    report: ReportFields,
+    report: SpdmFields,
     state: Option<DeviceState>,
     /// Serial numbers that the device's authorities revoke.
     revoked: Vec<Vec<u8>>,
@@ -73,7 +73,7 @@ impl Setup {
             level: Level::Strict,
             floor: Some(floor()),
             fields: DeviceFields::hopper(1),
-            report: ReportFields::gpu(),
+            report: SpdmFields::gpu(),
             state: Some(ON),
             revoked: Vec::new(),
             platforms: vec![enrolled(PlatformKind::GpuUeid, &[0x53, 1])],
@@ -142,7 +142,7 @@ fn a_device_that_meets_strict_but_for_manifests() {
 
 #[test]
 fn gpu_06_a_report_without_firmware_id() {
-    let silent = || ReportFields::gpu().without(field::FWID);
+    let silent = || SpdmFields::gpu().without(field::FWID);
     assert_eq!(
         Setup { report: silent(), ..Setup::strict() }.findings(),
         [(CheckId::Gpu06, Code::FwidMissing)]
@@ -160,7 +160,7 @@ fn gpu_07_architectures() {
         |architectures: &[Architecture]| DeviceFloor { architectures: architectures.to_vec(), ..floor() };
     let listed = Some(floor_of(&[Architecture::Blackwell]));
     assert_eq!(Setup { floor: listed.clone(), ..blackwell() }.findings(), []);
-    let chip = |chip: &[u8]| ReportFields::gpu().with(field::CHIP, chip);
+    let chip = |chip: &[u8]| SpdmFields::gpu().with(field::CHIP, chip);
     assert_eq!(Setup { floor: listed, report: chip(b"GB100\0"), ..blackwell() }.findings(), []);
     for other in [&b"GB100\0"[..], b"XX100\0", b"GH1000\0", b"LS_10\0"] {
         assert_eq!(Setup { report: chip(other), ..Setup::lab() }.findings(), refused, "{other:?}");
@@ -230,7 +230,7 @@ fn gpu_14_modes_of_the_report() {
     let refused = [(CheckId::Gpu14, Code::GpuMode)];
     let want = |mode| Some(DeviceFloor { mode, ..floor() });
     let report = |protected: u8, feature: Option<u8>| {
-        let report = ReportFields::gpu().with(field::PROTECTED_PCIE, &[protected]);
+        let report = SpdmFields::gpu().with(field::PROTECTED_PCIE, &[protected]);
         feature.map_or(report.clone(), |feature| report.with(field::FEATURE, &[feature, 0]))
     };
     let met = [
@@ -256,7 +256,7 @@ fn gpu_14_modes_of_the_report() {
         report(0xAA, Some(0)),
         report(0xAA, Some(1)),
         report(0x55, Some(3)),
-        ReportFields::gpu().without(field::PROTECTED_PCIE),
+        SpdmFields::gpu().without(field::PROTECTED_PCIE),
     ];
     for report in unclear {
         for mode in [GpuMode::Spt, GpuMode::Mpt, GpuMode::Ppcie] {
@@ -290,7 +290,7 @@ fn gpu_16_devices_that_are_not_enrolled() {
 fn switches_have_no_mode_and_no_firmware_id() {
     let switch = || Setup {
         fields: DeviceFields::switch(1),
-        report: ReportFields::switch(1, [1, 2, 3, 4, 5, 6, 7, 8]),
+        report: SpdmFields::switch(1, [1, 2, 3, 4, 5, 6, 7, 8]),
         state: None,
         platforms: vec![enrolled(PlatformKind::SwitchUeid, &[0x79, 1])],
         floor: Some(DeviceFloor { switches: 4, mode: GpuMode::Ppcie, ..floor() }),

@@ -11,13 +11,13 @@ use tiltyard_attestation::{
     AppraisalPolicy, CheckId, Code, EarlierDevices, Hex, Links, Submod, Trace, TrustAnchors, Verdict,
 };
 
-use crate::mint::{Device, DeviceFields, Key, Pki, ReportFields, SPDM_NONCE, switch_pdi};
+use crate::mint::{Device, DeviceFields, Key, Pki, SPDM_NONCE, SpdmFields, switch_pdi};
 use crate::support::{NOW, findings, shared, verdict};
 
 /// Devices with their reports, and what the guest and the charter say of them.
 struct Set {
     anchors: TrustAnchors,
-    devices: Vec<(Device, ReportFields)>,
+    devices: Vec<(Device, SpdmFields)>,
     mode: Option<GpuMode>,
     level: Level,
     counts: Option<(usize, usize)>,
@@ -35,9 +35,9 @@ impl Set {
     fn fabric() -> Self {
         let pki = Pki::new();
         let gpus =
-            GPUS.map(|number| (pki.device(&DeviceFields::hopper(number)), ReportFields::ppcie(&SWITCHES)));
+            GPUS.map(|number| (pki.device(&DeviceFields::hopper(number)), SpdmFields::ppcie(&SWITCHES)));
         let switches = SWITCHES
-            .map(|number| (pki.device(&DeviceFields::switch(number)), ReportFields::switch(number, GPUS)));
+            .map(|number| (pki.device(&DeviceFields::switch(number)), SpdmFields::switch(number, GPUS)));
         Self {
             anchors: pki.anchors(),
             devices: gpus.into_iter().chain(switches).collect(),
@@ -55,7 +55,7 @@ impl Set {
         let pki = Pki::new();
         Self {
             anchors: pki.anchors(),
-            devices: vec![(pki.device(&DeviceFields::hopper(1)), ReportFields::gpu())],
+            devices: vec![(pki.device(&DeviceFields::hopper(1)), SpdmFields::gpu())],
             mode: Some(GpuMode::Spt),
             counts: Some((1, 0)),
             boot: Some((1, 1)),
@@ -77,7 +77,7 @@ impl Set {
     }
 
     /// With another report of the device at this place.
-    fn with(mut self, at: usize, edit: impl FnOnce(ReportFields) -> ReportFields) -> Self {
+    fn with(mut self, at: usize, edit: impl FnOnce(SpdmFields) -> SpdmFields) -> Self {
         let report = &mut self.devices[at].1;
         *report = edit(report.clone());
         self
@@ -161,8 +161,7 @@ fn sets_that_pass() {
 fn gpu_15_one_device_twice() {
     let pki = Pki::new();
     let brom = Key::new();
-    let device =
-        |brom: &Key, number| (pki.with_brom(brom, &DeviceFields::hopper(number)), ReportFields::gpu());
+    let device = |brom: &Key, number| (pki.with_brom(brom, &DeviceFields::hopper(number)), SpdmFields::gpu());
     let pair = |devices| Set {
         anchors: pki.anchors(),
         devices,
@@ -177,7 +176,7 @@ fn gpu_15_one_device_twice() {
     let shared = |number| {
         let fields =
             DeviceFields { brom_name: "GH100 Provisioner".to_owned(), ..DeviceFields::hopper(number) };
-        (pki.with_brom(&brom, &fields), ReportFields::gpu())
+        (pki.with_brom(&brom, &fields), SpdmFields::gpu())
     };
     assert_eq!(pair(vec![shared(1), shared(2)]).findings(), []);
     // Other firmware: another leaf, another serial number, the same device.
@@ -243,7 +242,7 @@ fn gpu_17_renewals_rest_on_the_earlier_count() {
 #[test]
 fn gpu_18_links_to_other_switches() {
     let links = |numbers: &[u8]| {
-        let report = ReportFields::ppcie(numbers);
+        let report = SpdmFields::ppcie(numbers);
         move |_| report
     };
     assert_eq!(
@@ -261,7 +260,7 @@ fn gpu_18_links_to_other_switches() {
     );
     // Another order of links, and links that are off, are the same fabric.
     assert_eq!(Set::fabric().with(0, links(&[4, 3, 2, 1])).findings(), []);
-    let some_off = |report: ReportFields| {
+    let some_off = |report: SpdmFields| {
         let (_, pdis) = report.opaque.iter().find(|(kind, _)| *kind == field::PDI).cloned().unwrap();
         report.with(field::PDI, &[&pdis[..80], &[0; 64]].concat())
     };
@@ -273,7 +272,7 @@ fn gpu_18_links_to_other_switches() {
 
 #[test]
 fn gpu_18_switches_that_do_not_fit() {
-    let zero = |report: ReportFields| report.with(field::PDI, &[0; 8]);
+    let zero = |report: SpdmFields| report.with(field::PDI, &[0; 8]);
     assert_eq!(Set::fabric().with(11, zero).findings(), FABRIC, "no identifier");
     assert_eq!(Set::fabric().with(11, |report| report.without(field::PDI)).findings(), FABRIC, "silent");
     assert_eq!(
@@ -291,19 +290,19 @@ fn gpu_18_switches_that_do_not_fit() {
 
 #[test]
 fn gpu_18_ports_to_other_gpus() {
-    let ports = |gpus: [u8; 8]| move |_| ReportFields::switch(1, gpus);
+    let ports = |gpus: [u8; 8]| move |_| SpdmFields::switch(1, gpus);
     assert_eq!(Set::fabric().with(8, ports([1, 2, 3, 4, 5, 6, 7, 9])).findings(), FABRIC, "a stranger");
     assert_eq!(Set::fabric().with(8, ports([1, 2, 3, 4, 5, 6, 7, 7])).findings(), FABRIC, "one not there");
     assert_eq!(Set::fabric().with(8, |report| report.with(field::GPU_PDIS, &[0; 128])).findings(), FABRIC);
     assert_eq!(Set::fabric().with(8, ports([8, 7, 6, 5, 4, 3, 2, 1])).findings(), [], "another order");
     assert_eq!(Set::fabric().with(8, |report| report.without(field::GPU_PDIS)).findings(), [], "names none");
-    let turned = |report: ReportFields| {
+    let turned = |report: SpdmFields| {
         let (_, mut pdis) = report.opaque.iter().find(|(kind, _)| *kind == field::GPU_PDIS).cloned().unwrap();
         pdis[..64].chunks_mut(8).for_each(|pdi| pdi.reverse());
         report.with(field::GPU_PDIS, &pdis)
     };
     assert_eq!(Set::fabric().with(8, turned).findings(), [], "the other byte order");
-    let half = |report: ReportFields| {
+    let half = |report: SpdmFields| {
         let (_, mut pdis) = report.opaque.iter().find(|(kind, _)| *kind == field::GPU_PDIS).cloned().unwrap();
         pdis[..32].chunks_mut(8).for_each(|pdi| pdi.reverse());
         report.with(field::GPU_PDIS, &pdis)
@@ -317,8 +316,8 @@ fn gpu_18_gpus_whose_certificates_name_no_identifier() {
         let pki = Pki::new();
         let mut fields = DeviceFields::hopper(1);
         edit(&mut fields);
-        let gpu = (pki.device(&fields), ReportFields::ppcie(&[1]));
-        let switch = (pki.device(&DeviceFields::switch(1)), ReportFields::switch(1, [1; 8]));
+        let gpu = (pki.device(&fields), SpdmFields::ppcie(&[1]));
+        let switch = (pki.device(&DeviceFields::switch(1)), SpdmFields::switch(1, [1; 8]));
         Set {
             anchors: pki.anchors(),
             devices: vec![gpu, switch],
