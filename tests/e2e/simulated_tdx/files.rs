@@ -1,6 +1,5 @@
 //! What `tiltyard-simulator mint` writes, read back by the peer and by the production verifier.
 
-use std::path::Path;
 use std::process::{Command, Output};
 
 use dcap_qvl::QuoteCollateralV3;
@@ -8,8 +7,8 @@ use dcap_qvl::verify::QuoteVerifier;
 use tiltyard_attestation::policy::PolicyDocument;
 use tiltyard_attestation::tdx::PcsAnswers;
 use tiltyard_attestation::{
-    Base64Bytes, Collateral, CpuExhibit, Examination, Exhibits, ForeignAnchors, TdxCollateral, TrustAnchors,
-    Verifier,
+    Base64Bytes, Collateral, CpuExhibit, Examination, Exhibits, ForeignAnchors, Hex, Nonce, TdxCollateral,
+    TrustAnchors, Verifier,
 };
 use tiltyard_simulator::NOTICE;
 use tiltyard_simulator::hostile::{snp, tdx};
@@ -23,8 +22,20 @@ fn run(arguments: &[&str]) -> Output {
     Command::new(SIMULATOR).args(arguments).output().expect("run")
 }
 
+/// A folder of files, and what the evidence in it was asked with.
+struct Minted {
+    folder: tempfile::TempDir,
+    nonce: Hex<64>,
+}
+
+impl Minted {
+    fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.folder.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+}
+
 /// Files of `mint` with these arguments, in a folder of their own.
-fn mint(arguments: &[&str]) -> tempfile::TempDir {
+fn mint(arguments: &[&str]) -> Minted {
     let folder = tempfile::tempdir().expect("folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
     std::fs::write(path("seed"), "7d".repeat(32)).expect("seed");
@@ -35,59 +46,58 @@ fn mint(arguments: &[&str]) -> tempfile::TempDir {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(String::from_utf8_lossy(&output.stdout).contains(NOTICE));
     assert!(String::from_utf8_lossy(&output.stderr).contains(NOTICE));
-    assert_eq!(read(folder.path(), "NOTICE"), format!("{NOTICE}\n").into_bytes());
-    folder
-}
-
-fn read(folder: &Path, name: &str) -> Vec<u8> {
-    std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    let line: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a line of JSON");
+    let nonce = line["nonce"].as_str().and_then(|text| text.parse().ok()).expect("a nonce");
+    let minted = Minted { folder, nonce };
+    assert_eq!(minted.read("NOTICE"), format!("{NOTICE}\n").into_bytes());
+    minted
 }
 
 /// The production verifier's look at the files, under the policy and the roots beside them.
-fn examine(folder: &Path) -> Examination {
-    let policy = PolicyDocument::from_bytes(&read(folder, "policy.json")).expect("policy");
-    let anchors = ForeignAnchors::from_bytes(&read(folder, "anchors.json")).expect("anchors");
+fn examine(minted: &Minted) -> Examination {
+    let policy = PolicyDocument::from_bytes(&minted.read("policy.json")).expect("policy");
+    let anchors = ForeignAnchors::from_bytes(&minted.read("anchors.json")).expect("anchors");
     let anchors = TrustAnchors::foreign(anchors).expect("anchors");
     let mut collateral = Collateral::none();
-    let cpu = if folder.join("quote.bin").exists() {
-        collateral.tdx.push(TdxCollateral::from_json(&read(folder, "collateral.json")).expect("collateral"));
-        CpuExhibit::Tdx { quote: read(folder, "quote.bin"), event_log: Some(read(folder, "ccel.bin")) }
+    let cpu = if minted.folder.path().join("quote.bin").exists() {
+        collateral.tdx.push(TdxCollateral::from_json(&minted.read("collateral.json")).expect("collateral"));
+        CpuExhibit::Tdx { quote: minted.read("quote.bin"), event_log: Some(minted.read("ccel.bin")) }
     } else {
-        collateral.snp_crls.push(read(folder, "crl.der").into());
+        collateral.snp_crls.push(minted.read("crl.der").into());
         let certificates = ["vek.der", "ask.der", "ark.der"];
         CpuExhibit::Snp {
-            report: Some(read(folder, "report.bin")),
-            certificates: certificates.map(|name| Base64Bytes(read(folder, name))).to_vec(),
+            report: Some(minted.read("report.bin")),
+            certificates: certificates.map(|name| Base64Bytes(minted.read(name))).to_vec(),
         }
     };
-    let exhibits = Exhibits { cpu: Some(cpu), ..Exhibits::default() };
+    let exhibits =
+        Exhibits { cpu: Some(cpu), nonce: Some(Nonce::Whole(minted.nonce)), ..Exhibits::default() };
     Verifier::for_examination(anchors, &policy).expect("policy").examine(&exhibits, &collateral, NOW)
 }
 
-fn findings(folder: &Path) -> Vec<String> {
-    examine(folder).findings.iter().map(|row| format!("{} {}", row.check, row.code)).collect()
+fn findings(minted: &Minted) -> Vec<String> {
+    examine(minted).findings.iter().map(|row| format!("{} {}", row.check, row.code)).collect()
 }
 
 #[test]
 fn honest_files_pass() {
     for form in ["v4", "v5-td10", "v5"] {
-        assert_eq!(findings(mint(&["--tdx", form]).path()), [""; 0], "{form}");
+        assert_eq!(findings(&mint(&["--tdx", form])), [""; 0], "{form}");
     }
     for product in ["milan", "genoa", "turin"] {
-        assert_eq!(findings(mint(&["--snp", product]).path()), [""; 0], "{product}");
+        assert_eq!(findings(&mint(&["--snp", product])), [""; 0], "{product}");
     }
 }
 
 #[test]
 fn the_peer_accepts_the_files_and_finds_the_report_data_that_was_asked_for() {
-    let folder = mint(&["--tdx", "v5", "--report-data", &"05".repeat(64)]);
-    let json = read(folder.path(), "collateral.json");
+    let minted = mint(&["--tdx", "v5", "--report-data", &"05".repeat(64)]);
+    let json = minted.read("collateral.json");
     let collateral: QuoteCollateralV3 = serde_json::from_slice(&json).expect("the peer's file form");
-    let anchors = ForeignAnchors::from_bytes(&read(folder.path(), "anchors.json")).expect("anchors");
+    let anchors = ForeignAnchors::from_bytes(&minted.read("anchors.json")).expect("anchors");
     let root = anchors.intel.expect("Intel's root");
-    let report = QuoteVerifier::new(root.0)
-        .verify(&read(folder.path(), "quote.bin"), &collateral, NOW)
-        .expect("accepted");
+    let report =
+        QuoteVerifier::new(root.0).verify(&minted.read("quote.bin"), &collateral, NOW).expect("accepted");
     assert_eq!(report.status, "UpToDate");
     assert_eq!(report.report.as_td10().expect("TD").report_data, [5; 64]);
 }
@@ -95,12 +105,12 @@ fn the_peer_accepts_the_files_and_finds_the_report_data_that_was_asked_for() {
 #[test]
 fn files_of_an_attack_are_refused_for_it() {
     let td = mint(&["--tdx", "v4", "--attack", "tdx-debug"]);
-    assert_eq!(findings(td.path()), ["TDX-13 DebugTd"]);
+    assert_eq!(findings(&td), ["TDX-13 DebugTd"]);
     let chip = mint(&["--snp", "turin", "--attack", "vlek-as-vcek"]);
-    assert_eq!(findings(chip.path()), ["SNP-09 SigningKey"]);
+    assert_eq!(findings(&chip), ["SNP-09 SigningKey"]);
     // The policy beside an attack that `lab` accepts is of the level that refuses it, and refuses the roots too.
     let above_lab = mint(&["--tdx", "v4", "--attack", "sept-ve-off"]);
-    assert_eq!(findings(above_lab.path()), ["POL-02 AnchorsNotVendor", "TDX-14 SeptVe"]);
+    assert_eq!(findings(&above_lab), ["POL-02 AnchorsNotVendor", "TDX-14 SeptVe"]);
 }
 
 #[test]
