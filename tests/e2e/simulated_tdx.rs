@@ -4,6 +4,8 @@
 
 #[path = "simulated_tdx/attacks.rs"]
 mod attacks;
+#[path = "simulated_tdx/files.rs"]
+mod files;
 #[path = "simulated_tdx/genuine_forms.rs"]
 mod genuine_forms;
 #[path = "simulated_tdx/peer.rs"]

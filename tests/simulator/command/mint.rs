@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
+use tiltyard_attestation::binding::Runtime;
 use tiltyard_attestation::policy::Level;
 use tiltyard_attestation::{CheckId, Code, Hex};
 use tiltyard_simulator::files::{self, File};
@@ -51,6 +52,12 @@ enum Form {
     V5,
 }
 
+/// What was made, and what the evidence was asked with.
+struct Minted {
+    files: Vec<File>,
+    report_data: Hex<64>,
+}
+
 /// One line of JSON for each attack.
 pub(crate) fn list_attacks() -> Result<(), CliError> {
     fn row<B, D>(evidence: &str, variant: &hostile::Variant<B, D>) -> Result<(), CliError> {
@@ -69,7 +76,7 @@ impl Mint {
     /// Writes the files, and prints their names with the command that appraises them.
     pub(crate) fn run(&self) -> Result<(), CliError> {
         let at = self.at.map_or_else(now, Ok)?;
-        let mut files = match (self.snp, self.tdx) {
+        let Minted { mut files, report_data } = match (self.snp, self.tdx) {
             (Some(product), _) => self.snp(product, at)?,
             (None, form) => self.tdx(form.unwrap_or(Form::V4), at)?,
         };
@@ -77,34 +84,37 @@ impl Mint {
         std::fs::create_dir_all(&self.out)
             .map_err(|source| CliError::File { path: self.out.clone(), source })?;
         files.iter().try_for_each(|file| write_file(&self.out.join(file.name), &file.bytes, 0o644))?;
-        let appraise = self.appraise(&files, at);
-        print(&json!({ "files": files, "appraise": appraise, "notice": NOTICE }))
+        let appraise = self.appraise(&files, report_data, at);
+        print(&json!({ "files": files, "nonce": report_data, "appraise": appraise, "notice": NOTICE }))
     }
 
-    fn snp(&self, product: ProductLine, at: u64) -> Result<Vec<File>, CliError> {
+    fn snp(&self, product: ProductLine, at: u64) -> Result<Minted, CliError> {
         let attack = self.named(snp::variants(), |variant| variant.name)?;
         let lab = snp::Lab::from_seed(&*seed(&self.seed_file)?, self.key_cache.as_deref(), at)?;
         let base = attack.map_or_else(|| product.base(), |variant: &SnpVariant| variant.base);
         let mut draft = base.draft(&lab)?;
-        draft.report_data = self.report_data;
+        let report_data = self.report_data.unwrap_or_else(|| Runtime::report_data(&draft.runtime.to_bytes()));
+        draft.report_data = Some(report_data);
         attack.iter().for_each(|attack| attack.before_signing(&mut draft));
         let mut set = lab.issue(&draft)?;
         attack.iter().for_each(|attack| attack.after_signing(&mut set));
-        Ok(files::of_set(&set, attack.map_or(Level::Lab, |attack| attack.level)))
+        let files = files::of_set(&set, attack.map_or(Level::Lab, |attack| attack.level));
+        Ok(Minted { files, report_data })
     }
 
-    fn tdx(&self, form: Form, at: u64) -> Result<Vec<File>, CliError> {
+    fn tdx(&self, form: Form, at: u64) -> Result<Minted, CliError> {
         let attack = self.named(tdx::variants(), |variant| variant.name)?;
         let lab = tdx::Lab::from_seed(&*seed(&self.seed_file)?, at);
         let base = attack.map_or_else(|| form.base(), |variant: &TdxVariant| variant.base);
         let mut draft = base.draft(&lab);
-        draft.report_data = self.report_data;
+        let report_data = self.report_data.unwrap_or_else(|| Runtime::report_data(&draft.runtime.to_bytes()));
+        draft.report_data = Some(report_data);
         attack.iter().for_each(|attack| attack.before_signing(&mut draft));
         let mut set = lab.issue(&draft);
         attack.iter().for_each(|attack| attack.after_signing(&mut set));
         let mut files = files::of_set(&set, attack.map_or(Level::Lab, |attack| attack.level));
         files.push(File::new("ccel_table.bin", None, draft.td.log.acpi_table()));
-        Ok(files)
+        Ok(Minted { files, report_data })
     }
 
     /// The attack that was asked for.
@@ -120,14 +130,14 @@ impl Mint {
         }
     }
 
-    fn appraise(&self, files: &[File], at: u64) -> String {
+    fn appraise(&self, files: &[File], report_data: Hex<64>, at: u64) -> String {
         let path = |name: &str| self.out.join(name).display().to_string();
         let mut words = vec!["tiltyard-audit".to_owned(), "appraise".to_owned()];
         for file in files {
             words.extend(file.flag.iter().flat_map(|flag| [(*flag).to_owned(), path(file.name)]));
         }
         words.extend(["--trust-anchors".to_owned(), self.out.display().to_string()]);
-        words.extend(["--at".to_owned(), at.to_string()]);
+        words.extend(["--nonce".to_owned(), report_data.to_string(), "--at".to_owned(), at.to_string()]);
         words.join(" ")
     }
 }
