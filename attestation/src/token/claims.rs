@@ -291,3 +291,6 @@ fn all_bound(trace: &[CheckOutcome]) -> AllBound {
     let devices = holds(["BND-05", "BND-06"], &[Verdict::Pass, Verdict::NotApplicable]);
     if quote && devices { AllBound::True } else { AllBound::False }
 }
+
+#[cfg(test)]
+mod tests;
