@@ -7,6 +7,7 @@ use super::*;
 use crate::binding::{HpkePublicKey, KEM_X25519, PresentedKeys, Runtime};
 use crate::chain::Revocation;
 use crate::checks::CHECKS;
+use crate::evidence::DeviceKind;
 use crate::policy::{Architecture, GpuMode, PlatformId, Product, Tcb, TcbStatus};
 use crate::result::{AttestedKeys, SnpFacts, TdxFacts};
 use crate::token::{Demands, Holder, sign, verify};
