@@ -48,7 +48,10 @@ pub mod chain;
 mod challenge;
 mod config;
 mod cursor;
+mod ed25519;
 mod trace;
+#[cfg(test)]
+mod wycheproof;
 
 pub mod binding;
 pub mod checks;

@@ -256,15 +256,23 @@ impl Curve {
         form: Form,
         links: &Links,
     ) -> bool {
-        let (name, scheme): (_, &'static dyn VerificationAlgorithm) = match (self, form) {
+        let (name, _) = self.scheme(form);
+        links.holds(name, point, message, signature, || self.verifies_once(point, message, signature, form))
+    }
+
+    /// The same with nothing remembered: for what is signed once.
+    pub(crate) fn verifies_once(self, point: &[u8], message: &[u8], signature: &[u8], form: Form) -> bool {
+        let (_, scheme) = self.scheme(form);
+        UnparsedPublicKey::new(scheme, point).verify(message, signature).is_ok()
+    }
+
+    fn scheme(self, form: Form) -> (&'static str, &'static dyn VerificationAlgorithm) {
+        match (self, form) {
             (Self::P256, Form::Der) => ("p256-der", &ECDSA_P256_SHA256_ASN1),
             (Self::P256, Form::Fixed) => ("p256-fixed", &ECDSA_P256_SHA256_FIXED),
             (Self::P384, Form::Der) => ("p384-der", &ECDSA_P384_SHA384_ASN1),
             (Self::P384, Form::Fixed) => ("p384-fixed", &ECDSA_P384_SHA384_FIXED),
-        };
-        links.holds(name, point, message, signature, || {
-            UnparsedPublicKey::new(scheme, point).verify(message, signature).is_ok()
-        })
+        }
     }
 }
 

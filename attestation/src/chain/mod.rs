@@ -17,6 +17,8 @@ pub use links::Links;
 pub use revocation::{Gap, Reason, Revocation};
 
 pub(crate) use certificate::Chain;
+#[cfg(test)]
+pub(crate) use certificate::rsa_pss;
 pub(crate) use status::chain_revocation;
 
 use x509_parser::prelude::*;

@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ring::signature::{ED25519, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 
 use super::{Collateral, Source, TdxCollateral};
 use crate::archive::{self, ArchiveError, Limits};
+use crate::ed25519;
 use crate::tdx::PcsAnswers;
 use crate::{Base64Bytes, Hex};
 
@@ -203,9 +203,9 @@ impl Bundle {
         };
         let manifest_bytes = member(MANIFEST).ok_or(BundleError::Missing { name: MANIFEST })?;
         let signature = member(SIGNATURE).ok_or(BundleError::Missing { name: SIGNATURE })?;
-        UnparsedPublicKey::new(&ED25519, key.bytes())
-            .verify(&[DOMAIN, manifest_bytes].concat(), signature)
-            .map_err(|_| BundleError::Signature { key: *key })?;
+        if !ed25519::verifies(key, &[DOMAIN, manifest_bytes].concat(), signature) {
+            return Err(BundleError::Signature { key: *key });
+        }
         let manifest = Manifest::read(manifest_bytes).ok_or(BundleError::Manifest)?;
         let mut items = Vec::with_capacity(manifest.items.len());
         for item in &manifest.items {

@@ -1,11 +1,11 @@
 //! Who signed a report: the endorsement key, its chain, its facts (SNP-04, SNP-06, SNP-07).
 
-use ring::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::report::Report;
 use crate::Base64Bytes;
 use crate::Hex;
+use crate::chain::ec::{Curve, Form};
 use crate::chain::{Chain, ChainError, Link, Links, Revocation, TrustAnchors};
 use crate::checks::{CheckId, Code};
 use crate::policy::{Product, Tcb};
@@ -54,8 +54,8 @@ pub fn authenticate<'a>(
     trace: &mut Trace,
 ) -> Result<AuthenticReport<'a>, Stopped> {
     let (chain, endorsement) = endorse(certificates, anchors, links, now, trace)?;
-    let key = UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point(&chain.vek));
-    let verified = key.verify(report.signed(), &report.signature()).is_ok();
+    let (point, signature) = (point(&chain.vek), report.signature());
+    let verified = Curve::P384.verifies_once(point, report.signed(), &signature, Form::Fixed);
     trace.gate(
         CheckId::Snp04,
         Judged::require(

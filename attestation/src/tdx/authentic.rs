@@ -2,13 +2,12 @@
 //! TDX-08).
 
 use ring::digest::{Context, SHA256};
-use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 
 use super::endorsed::{Basis, Endorsed};
 use super::pck::{Pck, PckError};
 use super::qe::QeReport;
 use super::quote::Quote;
-use crate::chain::ec::{Certificate, EcChain, Form};
+use crate::chain::ec::{Certificate, Curve, EcChain, Form};
 use crate::chain::{ChainError, Gap, Links, Revocation, TrustAnchors};
 use crate::checks::{CheckId, Code};
 use crate::collateral::{Collateral, TdxCollateral};
@@ -87,8 +86,8 @@ impl Authority<'_> {
         let Platform { chain, pck, endorsed, revocation } = proven.map_err(|_| Stopped)?;
         trace.gate(CheckId::Tdx05, quoting_enclave(&quote, chain.leaf(), self.links))?;
         // Each quote is signed once: there is nothing to remember about it.
-        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, quote.attestation_point());
-        let verified = key.verify(quote.signed, quote.signature).is_ok();
+        let point = quote.attestation_point();
+        let verified = Curve::P256.verifies_once(&point, quote.signed, quote.signature, Form::Fixed);
         let got = if verified { "verified" } else { "another signature or other bytes" };
         trace.gate(
             CheckId::Tdx04,

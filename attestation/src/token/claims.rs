@@ -1,6 +1,6 @@
 //! From a result to the claims of its token.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -94,7 +94,7 @@ struct Findings {
     #[serde(flatten)]
     device: Option<DeviceFindings>,
     /// Checks that the level accepted with a warning.
-    tiltyard_warnings: Vec<CheckId>,
+    tiltyard_warnings: BTreeSet<CheckId>,
 }
 
 impl Claims {
@@ -241,7 +241,7 @@ fn submodule(
     policy_id: &str,
 ) -> Submodule {
     let vector = subject.vector();
-    let warnings: Vec<_> = subject.warnings().map(|row| row.check).collect();
+    let warnings: BTreeSet<_> = subject.warnings().map(|row| row.check).collect();
     // A warning that feeds no claim of the vector still speaks against the part.
     let least = if warnings.is_empty() { Tier::None } else { Tier::Warning };
     Submodule {
@@ -291,3 +291,6 @@ fn all_bound(trace: &[CheckOutcome]) -> AllBound {
     let devices = holds(["BND-05", "BND-06"], &[Verdict::Pass, Verdict::NotApplicable]);
     if quote && devices { AllBound::True } else { AllBound::False }
 }
+
+#[cfg(test)]
+mod tests;

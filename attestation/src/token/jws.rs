@@ -1,10 +1,10 @@
 //! Compact JWS (RFC 7515) by Ed25519 (RFC 8037): one algorithm, three header members, keys by name only.
 
-use ring::signature::{ED25519, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 
 use super::{TokenError, base64url, json};
 use crate::Hex;
+use crate::ed25519::verifies;
 
 /// Largest token, in bytes of its compact form: 24 devices and a log proof fit in.
 pub const TOKEN_MAX_BYTES: usize = 128 * 1024;
@@ -97,9 +97,4 @@ fn key_of(header: &[u8], keys: &[Hex<32>]) -> Result<Hex<32>, TokenError> {
     let unknown = || TokenError::signature("a known key", Hex::sha256(kid.as_bytes()));
     let named = kid.parse::<Hex<32>>().map_err(|_| unknown())?;
     keys.iter().copied().find(|key| key_id(key) == named).ok_or_else(unknown)
-}
-
-/// Whether the holder of `key` (Ed25519) made `signature` over `message`.
-pub(crate) fn verifies(key: &Hex<32>, message: &[u8], signature: &[u8]) -> bool {
-    UnparsedPublicKey::new(&ED25519, key.bytes()).verify(message, signature).is_ok()
 }

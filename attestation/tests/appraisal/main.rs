@@ -13,3 +13,4 @@ mod guest;
 mod hostile;
 mod minted;
 mod table;
+mod token;
