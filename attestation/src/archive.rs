@@ -51,7 +51,7 @@ pub enum ArchiveError {
 /// Members sorted by name, as one archive.
 pub fn write(members: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
     let mut out =
-        Vec::with_capacity(members.iter().map(|(_, bytes)| stored_len(bytes.len())).sum::<usize>() + END);
+        Vec::with_capacity(members.values().map(|bytes| stored_len(bytes.len())).sum::<usize>() + END);
     for (name, bytes) in members {
         out.extend_from_slice(&header(name, bytes.len()));
         out.extend_from_slice(bytes);

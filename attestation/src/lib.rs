@@ -49,8 +49,6 @@ mod challenge;
 mod config;
 mod cursor;
 mod trace;
-#[cfg(test)]
-mod wycheproof;
 
 pub mod binding;
 pub mod checks;

@@ -65,7 +65,7 @@ impl AttestedKeys {
 #[serde(rename_all = "lowercase")]
 pub enum CpuFacts {
     Snp(SnpFacts),
-    Tdx(TdxFacts),
+    Tdx(Box<TdxFacts>),
 }
 
 /// Facts of an AMD SEV-SNP report.

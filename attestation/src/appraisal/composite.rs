@@ -22,7 +22,7 @@ pub(super) enum Statement<'a> {
 
 /// The CPU's evidence once a pinned root vouches for it.
 pub(super) enum AuthenticStatement<'a> {
-    Snp(AuthenticReport<'a>),
+    Snp(Box<AuthenticReport<'a>>),
     Tdx { quote: AuthenticQuote<'a>, event_log: &'a [u8] },
 }
 
@@ -86,14 +86,14 @@ impl<'v> Judge<'v> {
     {
         let Verifier { anchors, policy, links, .. } = self.verifier;
         Ok(match statement {
-            Statement::Snp { report, certificates } => AuthenticStatement::Snp(snp::authenticate(
+            Statement::Snp { report, certificates } => AuthenticStatement::Snp(Box::new(snp::authenticate(
                 report,
                 certificates,
                 anchors,
                 links,
                 self.now,
                 trace,
-            )?),
+            )?)),
             Statement::Tdx { quote, event_log } => {
                 let authority =
                     tdx::Authority { anchors, policy, links, collateral: self.collateral, now: self.now };
@@ -114,7 +114,7 @@ impl<'v> Judge<'v> {
             }
             AuthenticStatement::Tdx { quote, event_log } => {
                 let demands = tdx::Demands { policy, reference, config, event_log: Some(event_log), now };
-                CpuFacts::Tdx(demands.judge(quote, trace))
+                CpuFacts::Tdx(Box::new(demands.judge(quote, trace)))
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use tiltyard_attestation::binding::{DeviceDigest, KEM_X25519, Runtime};
 use tiltyard_attestation::checks::{CHECKS, Check, Part};
-use tiltyard_attestation::evidence::DeviceKind;
+use tiltyard_attestation::evidence::{CpuEvidence, DeviceKind};
 use tiltyard_attestation::policy::Level;
 use tiltyard_attestation::result::Anchors;
 use tiltyard_attestation::{Backend, Challenge, CheckId, Code, Collateral, Hex, Role, TrustAnchors, Verdict};

@@ -95,7 +95,7 @@ impl EventLog {
             let at = event.register.checked_sub(1).and_then(|at| usize::try_from(at).ok());
             if let Some(register) = at.and_then(|at| registers.get_mut(at)) {
                 *register =
-                    Sha384::new().chain_update(&*register).chain_update(event.digest).finalize().into();
+                    Sha384::new().chain_update(*register).chain_update(event.digest).finalize().into();
             }
         }
         registers

@@ -277,7 +277,7 @@ fn unpadded(mut quote: Vec<u8>, notes: &mut Vec<String>) -> Vec<u8> {
     const BUFFERS: [usize; 2] = [5_006, 8_000];
     const PAGE: usize = 4_096;
     let Ok(declared) = tdx::declared_len(&quote) else { return quote };
-    let whole_buffer = BUFFERS.contains(&quote.len()) || quote.len() % PAGE == 0;
+    let whole_buffer = BUFFERS.contains(&quote.len()) || quote.len().is_multiple_of(PAGE);
     let padding = quote.get(declared..).unwrap_or_default();
     if whole_buffer && !padding.is_empty() && padding.iter().all(|&byte| byte == 0) {
         let (len, count) = (quote.len(), padding.len());
