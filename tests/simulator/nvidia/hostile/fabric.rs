@@ -83,6 +83,7 @@ pub(super) const VARIANTS: &[Variant] = &[
     .on(Base::Ppcie)
     // The GPUs' manifests are there, but none of them is a switch's.
     .with(&[(CheckId::Gpu12, Code::MeasurementsMissing)])
+    .with_above_lab(&[(CheckId::Gpu08, Code::RevocationUnknown)])
     .by("G6", "the switches' manifest is withheld"),
     Variant::signed("switch-stale-nonce", CheckId::Gpu04, Code::NonceMismatch, |draft| {
         draft.devices[FIRST_SWITCH].report.request.nonce = draft.keys.draw("earlier nonce");
