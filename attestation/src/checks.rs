@@ -201,7 +201,7 @@ checklist! {
     Bnd07 "BND-07" Always Critical "ATTESTATION 3" "keys, role, charter, order and lease are those of the challenge" [KeyMismatch RoleMismatch CharterMismatch OrderMismatch LeaseMismatch]
     Bnd08 "BND-08" Always Critical "ATTESTATION 3, HOST 1" "HOST_DATA or MRCONFIGID is the digest of the launch configuration presented" [ConfigInvalid HostDataMismatch ConfigIdMismatch RoleMismatch CharterMismatch OrderMismatch LeaseMismatch]
     Bnd09 "BND-09" Always Critical "ATTESTATION 3" "every vendor blob has its exact length" [ReportLength TrailingBytes]
-    Bnd10 "BND-10" Always Critical "ATTESTATION 3" "device evidence is complete or at most 3,600 s old" [GpuEvidenceStale]
+    Bnd10 "BND-10" Always Critical "ATTESTATION 3" "device evidence is complete or at most 3,600 s old" [GpuEvidenceStale CompositeBinding]
     Chn01 "CHN-01" Always Critical "ATTESTATION 11, RFC 8446 7.5" "the runtime document names this channel's exporter" [ChannelBinding]
     Chn02 "CHN-02" Always Critical "ATTESTATION 11" "the channel's own key is the attested one, on the side that gives the evidence" [ChannelPeer]
     Pol01 "POL-01" Policy High "HOST 2" "the charter lists the backend, and its level allows it" [BackendBelowCharter BackendNotListed]

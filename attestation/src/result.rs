@@ -64,7 +64,7 @@ impl AttestedKeys {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CpuFacts {
-    Snp(SnpFacts),
+    Snp(Box<SnpFacts>),
     Tdx(Box<TdxFacts>),
 }
 

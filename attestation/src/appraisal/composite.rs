@@ -23,7 +23,7 @@ pub(super) enum Statement<'a> {
 /// The CPU's evidence once a pinned root vouches for it.
 pub(super) enum AuthenticStatement<'a> {
     Snp(Box<AuthenticReport<'a>>),
-    Tdx { quote: AuthenticQuote<'a>, event_log: &'a [u8] },
+    Tdx { quote: Box<AuthenticQuote<'a>>, event_log: &'a [u8] },
 }
 
 impl<'a> Statement<'a> {
@@ -97,7 +97,7 @@ impl<'v> Judge<'v> {
             Statement::Tdx { quote, event_log } => {
                 let authority =
                     tdx::Authority { anchors, policy, links, collateral: self.collateral, now: self.now };
-                AuthenticStatement::Tdx { quote: authority.authenticate(quote, trace)?, event_log }
+                AuthenticStatement::Tdx { quote: Box::new(authority.authenticate(quote, trace)?), event_log }
             }
         })
     }
@@ -110,7 +110,7 @@ impl<'v> Judge<'v> {
             AuthenticStatement::Snp(report) => {
                 let collateral = self.collateral;
                 let demands = snp::Demands { policy, reference, config, links, collateral, now };
-                CpuFacts::Snp(demands.judge(report, trace))
+                CpuFacts::Snp(Box::new(demands.judge(report, trace)))
             }
             AuthenticStatement::Tdx { quote, event_log } => {
                 let demands = tdx::Demands { policy, reference, config, event_log: Some(event_log), now };

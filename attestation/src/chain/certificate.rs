@@ -112,8 +112,9 @@ impl<'a> Chain<'a> {
 
     /// Whether the root's revocation lists name the chain.
     pub(crate) fn revocation(&self, lists: &[Base64Bytes], now: u64, links: &Links) -> Revocation {
-        let verify =
-            |message: &[u8], signature: &[u8]| rsa_pss(self.ark.public_key(), message, signature, links).is_some();
+        let verify = |message: &[u8], signature: &[u8]| {
+            rsa_pss(self.ark.public_key(), message, signature, links).is_some()
+        };
         let issuer =
             ListIssuer { subject: self.ark.subject().as_raw(), algorithm: OID_RSASSA_PSS, verify: &verify };
         // A VEK's serial is looked up too, though the ASK issued it: a list may be indirect, and a false hit
@@ -248,8 +249,13 @@ fn signed_by(
     links: &Links,
 ) -> Result<(), ChainError> {
     let failed = || ChainError::CertSignature { link, sha256: Hex::sha256(certificate.as_raw()) };
-    rsa_pss(issuer.public_key(), certificate.tbs_certificate.as_ref(), &certificate.signature_value.data, links)
-        .ok_or_else(failed)
+    rsa_pss(
+        issuer.public_key(),
+        certificate.tbs_certificate.as_ref(),
+        &certificate.signature_value.data,
+        links,
+    )
+    .ok_or_else(failed)
 }
 
 /// Whether the holder of this RSA-4096 key made this RSASSA-PSS SHA-384 signature.

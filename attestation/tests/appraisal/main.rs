@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::type_complexity, reason = "a test that panics has failed")]
 
 mod binding;
+mod bundle;
 mod chain;
 mod chip;
+mod devices;
 mod genuine;
 mod guest;
 mod hostile;
