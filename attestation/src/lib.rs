@@ -52,6 +52,7 @@ mod trace;
 
 pub mod binding;
 pub mod checks;
+pub mod cmw;
 pub mod collateral;
 pub mod eventlog;
 pub mod evidence;

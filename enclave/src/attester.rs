@@ -1,16 +1,17 @@
 //! The keys of this boot, and evidence that binds them.
 
-use rcgen::PublicKeyData as _;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use tiltyard_attestation::binding::{
     BootDocument, DeviceDigest, HpkePublicKey, KEM_XWING, PresentedKeys, Profile, Runtime,
 };
+use tiltyard_attestation::cmw::{self, EVIDENCE_MEDIA_TYPE};
 use tiltyard_attestation::evidence::{DeviceEvidence, Evidence};
 use tiltyard_attestation::{Hex, LaunchConfig};
 use tiltyard_provisioning::hpke::HpkeSecret;
 use zeroize::Zeroizing;
 
+use crate::attested::Identity;
 use crate::collect::{Collector, GpuFacts};
 use crate::error::GuestError;
 
@@ -22,8 +23,7 @@ pub(crate) struct Attester {
     config_bytes: Vec<u8>,
     signing: Ed25519KeyPair,
     hpke: HpkeSecret,
-    tls_key: Zeroizing<Vec<u8>>,
-    tls_certificate: Vec<u8>,
+    tls: Identity,
     presented: PresentedKeys,
     tee_pubkey: Hex<65>,
     boot: BootDocument,
@@ -55,16 +55,13 @@ impl Attester {
         let signing =
             Ed25519KeyPair::from_seed_unchecked(&*seed).map_err(|_| GuestError::Crypto("signing key"))?;
         let hpke = HpkeSecret::generate(KEM_XWING, &rng).map_err(|_| GuestError::Crypto("HPKE key"))?;
-        let tls = rcgen::KeyPair::generate().map_err(|_| GuestError::Crypto("TLS key"))?;
-        let certificate = rcgen::CertificateParams::new(vec!["referee.tiltyard".to_owned()])
-            .and_then(|params| params.self_signed(&tls))
-            .map_err(|_| GuestError::Crypto("TLS certificate"))?;
+        let tls = Identity::generate("referee.tiltyard")?;
         let presented = PresentedKeys {
-            tls_spki: tls.subject_public_key_info().into(),
+            tls_spki: tls.spki().into(),
             hpke: hpke.public(),
             signing: ed25519_public(&signing),
         };
-        Ok(Self {
+        let mut guest = Self {
             boot: BootDocument {
                 v: 1,
                 random: Hex(random(&rng)?),
@@ -77,11 +74,25 @@ impl Attester {
             config_bytes,
             signing,
             hpke,
-            tls_key: Zeroizing::new(tls.serialize_der()),
-            tls_certificate: certificate.der().to_vec(),
+            tls,
             presented,
             tee_pubkey: tee_key(&rng)?,
-        })
+        };
+        guest.certify()?;
+        Ok(guest)
+    }
+
+    /// Puts this boot's evidence into the certificate, for readers who know no other way to ask.
+    ///
+    /// Its nonce is the digest of the certificate's key: fresh to nobody, and bound to no channel. A certificate that
+    /// it would make too large goes without.
+    fn certify(&mut self) -> Result<(), GuestError> {
+        let evidence = self.evidence(self.presented.digests().tls, None, Devices::AsBooted)?;
+        let json = serde_json::to_vec(&evidence).map_err(|_| GuestError::Crypto("evidence document"))?;
+        if let Ok(extension) = cmw::to_extension(EVIDENCE_MEDIA_TYPE, &json) {
+            self.tls.certify(&cmw::ID_PE_CMW, extension)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn config(&self) -> &LaunchConfig {
@@ -104,9 +115,9 @@ impl Attester {
         &self.presented
     }
 
-    /// PKCS#8 key and DER certificate of the attested API.
-    pub(crate) fn tls(&self) -> (&[u8], &[u8]) {
-        (&self.tls_key, &self.tls_certificate)
+    /// Key and certificate of the attested API.
+    pub(crate) fn tls(&self) -> &Identity {
+        &self.tls
     }
 
     /// Fresh evidence over the verifier's nonce and, where there is one, the channel's exporter.

@@ -8,17 +8,15 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
+use rustls::pki_types::ServerName;
 use tiltyard_attestation::Hex;
-use tiltyard_attestation::binding::{EXPORTER_LABEL, Side, exporter_context};
+use tiltyard_attestation::binding::Side;
 use tiltyard_provisioning::channel::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt};
 
+use crate::attested::{self, Client, Clients, Identity, Peer, Server};
 use crate::error::GuestError;
 
 type Raw = Compat<Stream>;
@@ -33,14 +31,10 @@ pub(crate) struct AttestedStream {
 impl AttestedStream {
     /// Connects as a client; the server is known by the digest of its certificate's SubjectPublicKeyInfo.
     pub(crate) async fn connect(raw: Stream, pin: Hex<32>) -> Result<Self, GuestError> {
-        let config = ClientConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(PinnedServer(pin)))
-            .with_no_client_auth();
-        let mut config = config;
-        config.resumption = rustls::client::Resumption::disabled();
+        let client =
+            Client::new(None, Peer::Pinned(pin)).map_err(|_| GuestError::Crypto("TLS configuration"))?;
         let name = ServerName::try_from("broker.tiltyard").map_err(|_| GuestError::Crypto("server name"))?;
-        let tls = TlsConnector::from(Arc::new(config))
+        let tls = TlsConnector::from(Arc::clone(client.config()))
             .connect(name, raw.compat())
             .await
             .map_err(|error| GuestError::Channel(format!("TLS with the broker: {error}")))?;
@@ -49,8 +43,7 @@ impl AttestedStream {
             .1
             .peer_certificates()
             .and_then(|chain| chain.first())
-            .and_then(|certificate| ParsedCertificate::try_from(certificate).ok())
-            .map(|certificate| certificate.subject_public_key_info().to_vec())
+            .and_then(|certificate| attested::spki(certificate).ok())
             .ok_or_else(|| GuestError::Channel("TLS with the broker: no certificate".into()))?;
         Ok(Self { tls: Arc::new(Mutex::new(tls.into())), server_spki: Arc::new(spki) })
     }
@@ -70,17 +63,9 @@ impl AttestedStream {
 
     /// The channel's exporter for `nonce`, as evidence given by `side` (no client certificates).
     pub(crate) fn exporter(&self, nonce: &Hex<32>, side: Side) -> Result<Hex<32>, GuestError> {
-        let context = exporter_context(nonce, side, b"", &self.server_spki);
         let stream = self.tls.lock().map_err(|_| GuestError::Crypto("channel lock"))?;
-        let exported = match &*stream {
-            TlsStream::Client(tls) => {
-                tls.get_ref().1.export_keying_material([0; 32], EXPORTER_LABEL, Some(context.bytes()))
-            }
-            TlsStream::Server(tls) => {
-                tls.get_ref().1.export_keying_material([0; 32], EXPORTER_LABEL, Some(context.bytes()))
-            }
-        };
-        exported.map(Hex).map_err(|_| GuestError::Crypto("exporter"))
+        attested::exporter(&stream, nonce, side, b"", &self.server_spki)
+            .map_err(|_| GuestError::Crypto("exporter"))
     }
 
     fn with<R>(
@@ -94,19 +79,11 @@ impl AttestedStream {
     }
 }
 
-/// TLS 1.3 with the boot's key; no tickets, no early data.
-pub(crate) fn acceptor(pkcs8: &[u8], certificate: &[u8]) -> Result<TlsAcceptor, GuestError> {
-    let mut config = ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![CertificateDer::from(certificate.to_vec())],
-            PrivatePkcs8KeyDer::from(pkcs8.to_vec()).into(),
-        )
-        .map_err(|_| GuestError::Crypto("TLS configuration"))?;
-    config.send_tls13_tickets = 0;
-    config.max_early_data_size = 0;
-    config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
-    Ok(TlsAcceptor::from(Arc::new(config)))
+/// TLS 1.3 with the boot's key, for clients that anybody may be.
+pub(crate) fn acceptor(identity: &Identity) -> Result<TlsAcceptor, GuestError> {
+    let server =
+        Server::new(identity, Clients::Anonymous).map_err(|_| GuestError::Crypto("TLS configuration"))?;
+    Ok(TlsAcceptor::from(Arc::clone(server.config())))
 }
 
 impl AsyncRead for AttestedStream {
@@ -126,50 +103,5 @@ impl AsyncWrite for AttestedStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.with(|stream| stream.poll_shutdown(cx))
-    }
-}
-
-/// Accepts exactly the server whose key the charter names; names and issuers play no part.
-#[derive(Debug)]
-struct PinnedServer(Hex<32>);
-
-impl ServerCertVerifier for PinnedServer {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let spki = ParsedCertificate::try_from(end_entity)?.subject_public_key_info();
-        if Hex::sha256(&spki) == self.0 {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(rustls::Error::InvalidCertificate(rustls::CertificateError::ApplicationVerificationFailure))
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::General("TLS 1.3 only".into()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
     }
 }

@@ -4,6 +4,7 @@
 //! found by digest, and the platform's report interface. Everything that leaves is sealed to an attested or
 //! pinned key, or is a signed statement, or is an enum.
 
+pub mod attested;
 mod attester;
 mod boot;
 mod broker;

@@ -9,11 +9,13 @@
 //! - [`nvidia`]: GPUs and switches with their manifests and revocation answers.
 //! - [`hostile`]: named attacks on CPU evidence, each with the one check and code that must refuse it.
 //! - [`mint`]: a whole [`tiltyard_attestation::evidence::Evidence`] value for tests.
+//! - [`files`]: the same evidence as files for `tiltyard-audit appraise`.
 //! - [`tsm`] and [`control`]: the directory in the shape of configfs-tsm that a guest asks, and the launcher's socket.
 
 pub mod amd;
 pub mod control;
 mod der;
+pub mod files;
 pub mod hostile;
 pub mod intel;
 pub mod mint;

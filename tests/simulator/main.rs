@@ -16,6 +16,9 @@ use tiltyard_simulator::control::{ControlError, Hypervisor, read_program};
 use tiltyard_simulator::{NOTICE, PlatformError, SimulatedPlatform};
 use zeroize::Zeroizing;
 
+#[path = "command/mint.rs"]
+mod mint;
+
 /// Plays CPU firmware and hypervisor for guests without TEE hardware. NOT A VENDOR ROOT.
 #[derive(Parser)]
 #[command(name = "tiltyard-simulator", version)]
@@ -56,6 +59,10 @@ enum Command {
         #[command(flatten)]
         machine: Machine,
     },
+    /// Write one guest's evidence as files for `tiltyard-audit appraise`.
+    Mint(mint::Mint),
+    /// List the attacks that `mint --attack` can make.
+    Attacks,
     /// Print the measurement of a program as guest of backend `process`.
     Measure { program: PathBuf },
     /// Write a fresh seed (0600).
@@ -93,6 +100,8 @@ enum CliError {
         "{path}: expected 64 lower-case hex digits\n  make one with `tiltyard-simulator seed --out FILE`"
     )]
     Seed { path: PathBuf },
+    #[error("no attack on this evidence is named {name}\n  `tiltyard-simulator attacks` lists them")]
+    Attack { name: String },
     #[error("no random bytes from the system")]
     Random,
     #[error("the system clock is before 1970")]
@@ -136,9 +145,7 @@ fn run(command: Command) -> Result<(), CliError> {
             print(&json!({ "anchors": anchors.digest(), "notice": NOTICE }))
         }
         Command::Collateral { machine, out } => {
-            let now =
-                SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_err(|_| CliError::Clock)?;
-            let collateral = machine.platform()?.collateral(now.as_secs())?;
+            let collateral = machine.platform()?.collateral(now()?)?;
             // Lists of base64 strings always serialise.
             write_file(&out, &serde_jcs::to_vec(&collateral).unwrap_or_default(), 0o644)?;
             print(&json!({ "snp_crls": collateral.snp_crls.len(), "notice": NOTICE }))
@@ -147,6 +154,8 @@ fn run(command: Command) -> Result<(), CliError> {
             let platform = machine.platform()?;
             print(&json!({ "kind": "chip_id", "id": platform.chip_id(), "notice": NOTICE }))
         }
+        Command::Mint(mint) => mint.run(),
+        Command::Attacks => mint::list_attacks(),
         Command::Measure { program } => {
             let bytes = read_program(&program)?;
             let image = Hex::sha256(&bytes);
@@ -164,18 +173,33 @@ fn run(command: Command) -> Result<(), CliError> {
 
 impl Machine {
     fn platform(&self) -> Result<SimulatedPlatform, CliError> {
-        let path = &self.seed_file;
-        let text = std::fs::read_to_string(path)
-            .map(Zeroizing::new)
-            .map_err(|source| CliError::File { path: path.clone(), source })?;
-        let seed: Hex<32> = text.trim_end().parse().map_err(|_| CliError::Seed { path: path.clone() })?;
-        let product = match self.product {
-            ProductLine::Milan => Product::Milan,
-            ProductLine::Genoa => Product::Genoa,
-            ProductLine::Turin => Product::Turin,
-        };
-        Ok(SimulatedPlatform::from_seed(seed.bytes(), product, self.key_cache.as_deref())?)
+        let product = self.product.product();
+        Ok(SimulatedPlatform::from_seed(&*seed(&self.seed_file)?, product, self.key_cache.as_deref())?)
     }
+}
+
+impl ProductLine {
+    fn product(self) -> Product {
+        match self {
+            Self::Milan => Product::Milan,
+            Self::Genoa => Product::Genoa,
+            Self::Turin => Product::Turin,
+        }
+    }
+}
+
+fn seed(path: &Path) -> Result<Zeroizing<[u8; 32]>, CliError> {
+    let text = std::fs::read_to_string(path)
+        .map(Zeroizing::new)
+        .map_err(|source| CliError::File { path: path.to_owned(), source })?;
+    let seed: Hex<32> = text.trim_end().parse().map_err(|_| CliError::Seed { path: path.to_owned() })?;
+    Ok(Zeroizing::new(seed.0))
+}
+
+/// The clock, read once by each command that needs it.
+fn now() -> Result<u64, CliError> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_err(|_| CliError::Clock)?;
+    Ok(now.as_secs())
 }
 
 fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), CliError> {

@@ -88,7 +88,6 @@ impl Api {
         view: Arc<RwLock<View>>,
         anchors: Anchors,
     ) -> Result<Self, GuestError> {
-        let (key, certificate) = guest.attester.tls();
         let shared = Arc::new(Shared { guest: Arc::clone(guest), view, anchors, reports: Semaphore::new(1) });
         let router = Router::new()
             .route("/", get(page))
@@ -108,7 +107,7 @@ impl Api {
             .layer(DefaultBodyLimit::max(REQUEST_MAX_BYTES))
             .with_state(shared);
         Ok(Self {
-            acceptor: acceptor(key, certificate)?,
+            acceptor: acceptor(guest.attester.tls())?,
             router,
             spki: guest.attester.keys().tls_spki.0.clone(),
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),

@@ -23,12 +23,12 @@ pub trait Gate: Send + Sync + 'static {
     /// A fresh nonce for one connection.
     fn nonce(&self) -> Result<Hex<32>, GateError>;
 
-    /// Passes evidence that answers `nonce`, is bound to `exporter`, and attests the TLS key `spki`.
+    /// Passes evidence that answers `nonce`, is bound to `exporter`, and attests the TLS key `spki` (DER SubjectPublicKeyInfo).
     fn pass(
         &self,
         nonce: Hex<32>,
         exporter: Hex<32>,
-        spki: &Hex<32>,
+        spki: &[u8],
         evidence: &Evidence,
     ) -> Result<Passed, GateError>;
 }
@@ -56,10 +56,6 @@ pub enum GateError {
     Refused(#[from] Box<Refusal>),
     #[error("evidence: {0}")]
     Config(#[from] ConfigError),
-    #[error(
-        "evidence attests the TLS key {attested}, the connection shows {got}\n  somebody stands between: do not trust this address"
-    )]
-    OtherKey { attested: Hex<32>, got: Hex<32> },
     #[error(transparent)]
     Charter(#[from] CharterError),
     #[error("anchors {path}: {what}")]
@@ -141,21 +137,17 @@ impl Gate for CharterGate {
         &self,
         nonce: Hex<32>,
         exporter: Hex<32>,
-        spki: &Hex<32>,
+        spki: &[u8],
         evidence: &Evidence,
     ) -> Result<Passed, GateError> {
         let now = (self.clock)();
         self.charter.at(now)?;
         // A client is told no lease beforehand; the one it is shown is held against the report.
         let lease = LaunchConfig::from_bytes(&evidence.config.0)?.lease;
-        let challenge =
-            Challenge::new(nonce, Role::Referee, self.charter.p(), None, lease, now).with_channel(exporter);
+        let challenge = Challenge::new(nonce, Role::Referee, self.charter.p(), None, lease, now)
+            .with_channel(exporter)
+            .with_peer(spki.to_vec());
         let result = self.verifier.appraise(challenge, evidence, &self.collateral, now).map_err(Box::new)?;
-        // ATTESTATION 11, CHN-02: the key inside the quote is the one that ended this handshake.
-        let attested = result.keys().digests().tls;
-        if attested != *spki {
-            return Err(GateError::OtherKey { attested, got: *spki });
-        }
         Ok(Passed::under(result.anchors()))
     }
 }

@@ -40,7 +40,7 @@ pub struct Unattested {
     sender: SendRequest<RequestBody>,
     nonce: Hex<32>,
     exporter: Hex<32>,
-    spki: Hex<32>,
+    spki: Vec<u8>,
     authority: String,
 }
 
@@ -114,7 +114,7 @@ impl Target {
         let (sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
         // Ends with the connection; what went wrong shows at the next request.
         tokio::spawn(driver);
-        Ok(Unattested { sender, nonce, exporter, spki: Hex::sha256(&spki), authority: self.address.clone() })
+        Ok(Unattested { sender, nonce, exporter, spki, authority: self.address.clone() })
     }
 }
 

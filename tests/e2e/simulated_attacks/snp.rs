@@ -8,13 +8,13 @@ use tiltyard_attestation::policy::Level;
 use tiltyard_attestation::result::SigningKey;
 use tiltyard_simulator::hostile::snp::{Base, Lab, variants};
 
-use crate::table::{LEVELS, findings};
+use crate::table::{LEVELS, NOW, findings};
 
 fn lab() -> &'static Lab {
     static LAB: OnceLock<Lab> = OnceLock::new();
     LAB.get_or_init(|| {
         let cache = Path::new(option_env!("CARGO_TARGET_TMPDIR").unwrap_or("target/tmp"));
-        Lab::from_seed(&[0x5a; 32], Some(cache)).expect("keys")
+        Lab::from_seed(&[0x5a; 32], Some(cache), NOW).expect("keys")
     })
 }
 

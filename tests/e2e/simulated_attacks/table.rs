@@ -7,6 +7,8 @@ use tiltyard_attestation::policy::Level;
 use tiltyard_attestation::{CheckId, Code};
 use tiltyard_simulator::hostile::{Set, Variant, snp, tdx};
 
+/// 2026-11-23, within every certificate's life.
+pub(crate) const NOW: u64 = 1_795_392_000;
 pub(crate) const LEVELS: [Level; 3] = [Level::Lab, Level::Standard, Level::Strict];
 
 /// What refuses the set besides its foreign roots, which only `lab` accepts.

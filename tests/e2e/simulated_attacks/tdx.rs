@@ -8,10 +8,10 @@ use tiltyard_attestation::result::Anchors;
 use tiltyard_simulator::hostile::tdx::{Base, Lab, variants};
 use tiltyard_simulator::intel::EVALUATION;
 
-use crate::table::{LEVELS, findings};
+use crate::table::{LEVELS, NOW, findings};
 
 fn lab() -> Lab {
-    Lab::from_seed(&[0x7d; 32])
+    Lab::from_seed(&[0x7d; 32], NOW)
 }
 
 #[test]

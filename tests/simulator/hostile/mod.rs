@@ -38,11 +38,11 @@ pub struct Variant<B: 'static, D: 'static> {
     pub base: B,
     /// What the adversary does, and with which keys.
     pub how: &'static str,
-    pub step: Step<D>,
+    step: Step<D>,
 }
 
 /// When the adversary acts.
-pub enum Step<D: 'static> {
+enum Step<D: 'static> {
     /// Before signatures are made.
     Signed(fn(&mut D)),
     /// On the finished set, without keys.
@@ -111,6 +111,20 @@ impl Set {
 }
 
 impl<B: 'static, D: 'static> Variant<B, D> {
+    /// What the adversary does to a draft.
+    pub fn before_signing(&self, draft: &mut D) {
+        if let Step::Signed(edit) = self.step {
+            edit(draft);
+        }
+    }
+
+    /// What the adversary does to the finished set.
+    pub fn after_signing(&self, set: &mut Set) {
+        if let Step::Sent(edit) = self.step {
+            edit(set);
+        }
+    }
+
     /// Checks that refuse the set at `level`, but for that of the anchors.
     pub fn findings(&self, level: Level) -> BTreeSet<(CheckId, Code)> {
         let all = self.also.iter().copied().chain([(self.level, self.check, self.code)]);
@@ -141,12 +155,12 @@ macro_rules! variant {
 }
 pub(crate) use variant;
 
-/// 2026-11-23, within every certificate's life.
-pub const NOW: u64 = 1_795_392_000;
 const NONCE: Hex<32> = Hex([0x4e; 32]);
 const CHARTER: Hex<32> = Hex([0xc4; 32]);
 const IMAGE: Hex<32> = Hex([0x1a; 32]);
 const MEASUREMENT: Hex<48> = Hex([0x3e; 48]);
 const DAY_S: u64 = 86_400;
+/// Age of the challenge when its answer comes.
+const CHALLENGE_AGE_S: u64 = 5;
 /// Age of revocation lists and other collateral in a base.
 const COLLATERAL_AGE_S: u64 = 3_600;

@@ -1,7 +1,7 @@
 //! What the certification service (PCS, version 4) answers for one platform, signed.
 
 use serde::Serialize;
-use tiltyard_attestation::TdxCollateral;
+use tiltyard_attestation::{Base64Bytes, TdxCollateral};
 
 use super::certificate::{PLATFORM_CA_NAME, Pki, ROOT_NAME};
 use super::crl::RevocationFields;
@@ -111,33 +111,9 @@ impl Collateral {
         }
     }
 
-    /// The file form of dcap-qvl's `QuoteCollateralV3`: texts as strings, lists and signatures in lower-case hex.
+    /// As [`quote_collateral`] writes it.
     pub fn to_json(&self) -> String {
-        #[derive(Serialize)]
-        struct Document<'a> {
-            pck_crl_issuer_chain: &'a str,
-            root_ca_crl: String,
-            pck_crl: String,
-            tcb_info_issuer_chain: &'a str,
-            tcb_info: &'a str,
-            tcb_info_signature: String,
-            qe_identity_issuer_chain: &'a str,
-            qe_identity: &'a str,
-            qe_identity_signature: String,
-        }
-        let document = Document {
-            pck_crl_issuer_chain: &self.pck_crl_chain,
-            root_ca_crl: lower_hex(&self.root_crl),
-            pck_crl: lower_hex(&self.pck_crl),
-            tcb_info_issuer_chain: &self.tcb_signing_chain,
-            tcb_info: &self.tcb_info,
-            tcb_info_signature: lower_hex(&self.tcb_info_signature),
-            qe_identity_issuer_chain: &self.tcb_signing_chain,
-            qe_identity: &self.qe_identity,
-            qe_identity_signature: lower_hex(&self.qe_identity_signature),
-        };
-        // Strings only, which always serialise.
-        serde_json::to_string_pretty(&document).unwrap_or_default()
+        quote_collateral(&self.to_tdx())
     }
 
     /// The service's own answers: TCB info, QE identity, PCK list, root list.
@@ -170,6 +146,37 @@ impl Collateral {
             },
         ]
     }
+}
+
+/// The file form of dcap-qvl's `QuoteCollateralV3`: texts as strings, lists and signatures in lower-case hex.
+pub fn quote_collateral(set: &TdxCollateral) -> String {
+    #[derive(Serialize)]
+    struct Document {
+        pck_crl_issuer_chain: String,
+        root_ca_crl: String,
+        pck_crl: String,
+        tcb_info_issuer_chain: String,
+        tcb_info: String,
+        tcb_info_signature: String,
+        qe_identity_issuer_chain: String,
+        qe_identity: String,
+        qe_identity_signature: String,
+    }
+    let text = |bytes: &Base64Bytes| String::from_utf8_lossy(&bytes.0).into_owned();
+    let hex = |bytes: &Base64Bytes| lower_hex(&bytes.0);
+    let document = Document {
+        pck_crl_issuer_chain: text(&set.pck_crl_issuer_chain),
+        root_ca_crl: hex(&set.root_ca_crl),
+        pck_crl: hex(&set.pck_crl),
+        tcb_info_issuer_chain: text(&set.tcb_info_issuer_chain),
+        tcb_info: text(&set.tcb_info),
+        tcb_info_signature: hex(&set.tcb_info_signature),
+        qe_identity_issuer_chain: text(&set.qe_identity_issuer_chain),
+        qe_identity: text(&set.qe_identity),
+        qe_identity_signature: hex(&set.qe_identity_signature),
+    };
+    // Strings only, which always serialise.
+    serde_json::to_string_pretty(&document).unwrap_or_default()
 }
 
 /// Every byte but RFC 3986's unreserved ones as `%XX`.

@@ -5,7 +5,7 @@ use tiltyard_attestation::result::SigningKey;
 
 use super::{Base, Draft, SnpVariant};
 use crate::certificates::Constraints;
-use crate::hostile::{DAY_S, NOW, variant};
+use crate::hostile::{DAY_S, variant};
 use crate::keys::Authority;
 
 pub(super) const VARIANTS: &[SnpVariant] = &[
@@ -29,16 +29,16 @@ pub(super) const VARIANTS: &[SnpVariant] = &[
         Signed(|draft| draft.certificates.vcek.csp_id = crate::certificates::PROVIDER.to_owned());
         "one certificate names a chip and a provider"),
     variant!(Base::Turin; "clock-plus-1y" "ST8" Lab Snp07 CertExpired
-        Signed(|draft| draft.certificates.vcek.validity.not_after = NOW - 1);
+        Signed(|draft| draft.certificates.vcek.validity.not_after = draft.expected.now - 1);
         "the VCEK certificate ended a second ago"),
     variant!(Base::Turin; "clock-minus-1y" "ST8" Lab Snp07 CertNotYetValid
-        Signed(|draft| draft.certificates.ask.validity.not_before = NOW + 1);
+        Signed(|draft| draft.certificates.ask.validity.not_before = draft.expected.now + 1);
         "the ASK's certificate begins in a second"),
     variant!(Base::Turin; "ask-revoked" "T4" Lab Snp08 CertRevoked
         Signed(|draft| draft.certificates.crl.revoked = vec![draft.certificates.ask.serial]);
         "AMD revoked the ASK, and the list says so"),
     variant!(Base::Turin; "crl-expired" "I7" Standard Snp08 RevocationUnknown
-        Signed(|draft| draft.certificates.crl.next_update = NOW - 1);
+        Signed(|draft| draft.certificates.crl.next_update = draft.expected.now - 1);
         "an old list is replayed, past its next update"),
     variant!(Base::Turin; "crl-not-signed" "I7" Standard Snp08 RevocationUnknown
         Signed(|draft| draft.certificates.crl.signer = Authority::Ask);
@@ -47,7 +47,7 @@ pub(super) const VARIANTS: &[SnpVariant] = &[
         Sent(|set| set.collateral.snp_crls.clear());
         "no list is given"),
     variant!(Base::Turin; "air-gap-31-days" "I7" Standard Col03 CollateralStale
-        Signed(|draft| draft.certificates.crl.this_update = NOW - 31 * DAY_S);
+        Signed(|draft| draft.certificates.crl.this_update = draft.expected.now - 31 * DAY_S);
         "the newest list at hand is a month old, and still in its time"),
     variant!(Base::Turin; "no-signing-key" "T11" Lab Snp09 SigningKey
         Signed(|draft| draft.report.key_info = 7 << 2);

@@ -4,7 +4,7 @@ use tiltyard_attestation::Hex;
 use tiltyard_attestation::policy::Tcb;
 
 use super::{Base, Draft, SnpVariant};
-use crate::hostile::{NOW, variant};
+use crate::hostile::variant;
 use crate::report::newest_tcb;
 
 pub(super) const VARIANTS: &[SnpVariant] = &[
@@ -71,7 +71,8 @@ fn unlisted(draft: &mut Draft) {
 }
 
 fn revoked(draft: &mut Draft) {
-    draft.expected.platforms.iter_mut().for_each(|row| row.revoked_at = Some(NOW - 3_600));
+    let an_hour_ago = draft.expected.now - 3_600;
+    draft.expected.platforms.iter_mut().for_each(|row| row.revoked_at = Some(an_hour_ago));
 }
 
 fn mitigation_off(draft: &mut Draft) {

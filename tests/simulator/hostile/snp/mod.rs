@@ -8,7 +8,7 @@ use tiltyard_attestation::reference::{ReferenceImage, ReferenceValues};
 use tiltyard_attestation::result::SigningKey;
 use tiltyard_attestation::{Backend, Collateral, Hex, Role};
 
-use super::{CHARTER, COLLATERAL_AGE_S, Expected, IMAGE, MEASUREMENT, NONCE, NOW, Set, Step, Variant};
+use super::{CHALLENGE_AGE_S, CHARTER, COLLATERAL_AGE_S, Expected, IMAGE, MEASUREMENT, NONCE, Set, Variant};
 use crate::certificates::CertificateFields;
 use crate::mint::{self, Guest, mint_edited};
 use crate::report::newest_tcb;
@@ -53,12 +53,15 @@ pub struct Draft {
 /// One machine of each product under one set of authority keys.
 pub struct Lab {
     machine: SimulatedPlatform,
+    /// Unix seconds.
+    now: u64,
 }
 
 impl Lab {
-    /// The machines that `seed` gives; `key_cache` as in [`SimulatedPlatform::from_seed`].
-    pub fn from_seed(seed: &[u8; 32], key_cache: Option<&Path>) -> Result<Self, PlatformError> {
-        Ok(Self { machine: SimulatedPlatform::from_seed(seed, Product::Turin, key_cache)? })
+    /// The machines that `seed` gives, at `now` (Unix seconds, within the certificates' life); `key_cache` as in
+    /// [`SimulatedPlatform::from_seed`].
+    pub fn from_seed(seed: &[u8; 32], key_cache: Option<&Path>, now: u64) -> Result<Self, PlatformError> {
+        Ok(Self { machine: SimulatedPlatform::from_seed(seed, Product::Turin, key_cache)?, now })
     }
 
     /// Signs a draft.
@@ -108,7 +111,7 @@ impl Base {
         let version = if product == Product::Turin { 5 } else { 3 };
         let machine = lab.machine.sibling(product)?;
         let mut certificates = machine.certificate_fields().clone();
-        certificates.crl.this_update = NOW - COLLATERAL_AGE_S;
+        certificates.crl.this_update = lab.now - COLLATERAL_AGE_S;
         let mut config = mint::sample_config(Role::Referee, CHARTER, IMAGE);
         config.backend = Backend::Snp;
         let guest = Guest::sample(config, MEASUREMENT, 7);
@@ -128,13 +131,13 @@ impl Base {
             config: guest.config.to_bytes(),
             report_data: None,
             host_data: None,
-            expected: expected(&machine, guest),
+            expected: expected(&machine, guest, lab.now),
         })
     }
 }
 
 /// One charter for all bases: every product's newest versions, the chip enrolled, the image listed.
-fn expected(machine: &SimulatedPlatform, guest: Guest) -> Expected {
+fn expected(machine: &SimulatedPlatform, guest: Guest, now: u64) -> Expected {
     let products = [Product::Milan, Product::Genoa, Product::Turin];
     let anchors = machine.anchors();
     let image = ReferenceImage {
@@ -147,8 +150,8 @@ fn expected(machine: &SimulatedPlatform, guest: Guest) -> Expected {
     Expected {
         guest,
         nonce: NONCE,
-        issued_at: NOW - 5,
-        now: NOW,
+        issued_at: now - CHALLENGE_AGE_S,
+        now,
         tee: TeeFloor {
             snp: products
                 .map(|product| SnpFloor { product, tcb: newest_tcb(product), guest_svn: 0, vmpl: 0 })
@@ -172,17 +175,10 @@ impl SnpVariant {
     /// The set as the verifier gets it.
     pub fn set(&self, lab: &Lab) -> Result<Set, PlatformError> {
         let mut draft = self.base.draft(lab)?;
-        match self.step {
-            Step::Signed(edit) => {
-                edit(&mut draft);
-                lab.issue(&draft)
-            }
-            Step::Sent(edit) => {
-                let mut set = lab.issue(&draft)?;
-                edit(&mut set);
-                Ok(set)
-            }
-        }
+        self.before_signing(&mut draft);
+        let mut set = lab.issue(&draft)?;
+        self.after_signing(&mut set);
+        Ok(set)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Collateral that is old, of another platform, or says that something is wrong.
 
 use super::{Base, Draft, TdxVariant};
-use crate::hostile::{DAY_S, NOW, variant};
+use crate::hostile::{DAY_S, variant};
 use crate::intel::Key;
 use crate::intel::tcb_info::{HARDENING_ADVISORY, TcbStatus};
 
@@ -32,10 +32,10 @@ pub(super) const VARIANTS: &[TdxVariant] = &[
         Signed(|draft| draft.td.collateral.root_crl.revoked = vec![draft.td.pki.tcb_signing.serial.clone()]);
         "Intel revoked the key that signed TCB info and identity"),
     variant!(Base::V4; "pck-crl-stale" "T2" Lab Tdx07 CollateralStale
-        Signed(|draft| draft.td.collateral.pck_crl.next_update = Some(NOW - 1));
+        Signed(|draft| draft.td.collateral.pck_crl.next_update = Some(draft.expected.now - 1));
         "an old list is replayed, past its next update"),
     variant!(Base::V4; "root-crl-stale" "T2" Lab Tdx07 CollateralStale
-        Signed(|draft| draft.td.collateral.root_crl.next_update = Some(NOW - 1));
+        Signed(|draft| draft.td.collateral.root_crl.next_update = Some(draft.expected.now - 1));
         "an old list of the root's is replayed, past its next update"),
     variant!(Base::V4; "pck-crl-by-stranger" "T2" Lab Tdx07 RevocationUnknown
         Signed(|draft| draft.td.collateral.pck_crl.signer = Key::Stranger);
@@ -44,17 +44,17 @@ pub(super) const VARIANTS: &[TdxVariant] = &[
         Sent(|set| set.collateral.tdx.iter_mut().for_each(|row| row.pck_crl.0.push(0)));
         "one byte is added behind a list, so that nobody can read it"),
     variant!(Base::V4; "stale-collateral" "T2" Lab Tdx08 CollateralStale Signed(|draft| {
-            let info = &mut draft.td.collateral.tcb_info;
-            (info.issue_date, info.next_update) = (NOW - 6 * DAY_S, NOW - DAY_S);
+            let (now, info) = (draft.expected.now, &mut draft.td.collateral.tcb_info);
+            (info.issue_date, info.next_update) = (now - 6 * DAY_S, now - DAY_S);
         });
         "TCB info from before the last advisory is replayed, past its next update"),
     variant!(Base::V4; "stale-identity" "T2" Lab Tdx08 CollateralStale Signed(|draft| {
-            let identity = &mut draft.td.collateral.qe_identity;
-            (identity.issue_date, identity.next_update) = (NOW - 6 * DAY_S, NOW - DAY_S);
+            let (now, identity) = (draft.expected.now, &mut draft.td.collateral.qe_identity);
+            (identity.issue_date, identity.next_update) = (now - 6 * DAY_S, now - DAY_S);
         });
         "an old identity is replayed, past its next update"),
     variant!(Base::V4; "collateral-of-tomorrow" "ST8" Lab Tdx08 CollateralStale
-        Signed(|draft| draft.td.collateral.tcb_info.issue_date = NOW + 1);
+        Signed(|draft| draft.td.collateral.tcb_info.issue_date = draft.expected.now + 1);
         "the clock is set back behind the collateral's issue"),
     variant!(Base::V4; "air-gap-31-days" "I7" Standard Col03 CollateralStale Signed(old_and_in_time);
         "the newest collateral at hand is a month old, and still in its time"),
@@ -106,8 +106,8 @@ pub(super) const VARIANTS: &[TdxVariant] = &[
 ];
 
 fn old_and_in_time(draft: &mut Draft) {
+    let issued = draft.expected.now - 31 * DAY_S;
     let fields = &mut draft.td.collateral;
-    let issued = NOW - 31 * DAY_S;
     (fields.tcb_info.issue_date, fields.qe_identity.issue_date) = (issued, issued);
     fields.pck_crl.this_update = issued;
 }

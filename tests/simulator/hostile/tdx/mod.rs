@@ -5,7 +5,7 @@ use tiltyard_attestation::policy::{ModuleFloor, Platform, PlatformKind, TdxFloor
 use tiltyard_attestation::reference::{ReferenceImage, ReferenceValues, TdxReference};
 use tiltyard_attestation::{Backend, Collateral, Hex, Role};
 
-use super::{CHARTER, Expected, IMAGE, MEASUREMENT, NONCE, NOW, Set, Step, Variant};
+use super::{CHALLENGE_AGE_S, CHARTER, Expected, IMAGE, MEASUREMENT, NONCE, Set, Variant};
 use crate::intel::event_log::EventLog;
 use crate::intel::report::XFAM;
 use crate::intel::tcb_info::{EVALUATION, HARDENING_ADVISORY, MODULE_SVN};
@@ -47,12 +47,14 @@ pub struct Draft {
 /// One machine.
 pub struct Lab {
     machine: SimulatedTdx,
+    /// Unix seconds.
+    now: u64,
 }
 
 impl Lab {
-    /// The machine that `seed` gives.
-    pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self { machine: SimulatedTdx::from_seed(seed) }
+    /// The machine that `seed` gives, at `now` (Unix seconds, within the certificates' life).
+    pub fn from_seed(seed: &[u8; 32], now: u64) -> Self {
+        Self { machine: SimulatedTdx::from_seed(seed), now }
     }
 
     /// Signs a draft.
@@ -83,21 +85,22 @@ impl Base {
         let mut config = mint::sample_config(Role::Referee, CHARTER, IMAGE);
         config.backend = Backend::Tdx;
         let guest = Guest::sample(config, MEASUREMENT, 7);
-        let mut td = lab.machine.draft(form, NOW);
+        let mut td = lab.machine.draft(form, lab.now);
         td.quote.report.mrtd = MEASUREMENT.0;
         Draft {
             runtime: guest.runtime(NONCE),
             config: guest.config.to_bytes(),
             report_data: None,
             mrconfigid: None,
-            expected: expected(&lab.machine, guest, &td),
+            expected: expected(lab, guest, &td),
             td,
         }
     }
 }
 
 /// A charter with every floor at the machine's own values, or just below.
-fn expected(machine: &SimulatedTdx, guest: Guest, td: &intel::Draft) -> Expected {
+fn expected(lab: &Lab, guest: Guest, td: &intel::Draft) -> Expected {
+    let Lab { machine, now } = lab;
     let anchors = machine.anchors();
     let [_, rtmr1, rtmr2, _] = td.log.replay();
     let reference = TdxReference {
@@ -129,8 +132,8 @@ fn expected(machine: &SimulatedTdx, guest: Guest, td: &intel::Draft) -> Expected
     Expected {
         guest,
         nonce: NONCE,
-        issued_at: NOW - 5,
-        now: NOW,
+        issued_at: now - CHALLENGE_AGE_S,
+        now: *now,
         tee: TeeFloor { snp: Vec::new(), tdx: Some(floor) },
         platforms: vec![Platform {
             kind: PlatformKind::Ppid,
@@ -149,17 +152,10 @@ impl TdxVariant {
     /// The set as the verifier gets it.
     pub fn set(&self, lab: &Lab) -> Set {
         let mut draft = self.base.draft(lab);
-        match self.step {
-            Step::Signed(edit) => {
-                edit(&mut draft);
-                lab.issue(&draft)
-            }
-            Step::Sent(edit) => {
-                let mut set = lab.issue(&draft);
-                edit(&mut set);
-                set
-            }
-        }
+        self.before_signing(&mut draft);
+        let mut set = lab.issue(&draft);
+        self.after_signing(&mut set);
+        set
     }
 }
 

@@ -3,7 +3,7 @@
 use tiltyard_attestation::Hex;
 
 use super::{Base, Draft, TdxVariant};
-use crate::hostile::{NOW, variant};
+use crate::hostile::variant;
 use crate::intel::sgx::Configuration;
 use crate::intel::tcb_info::MODULE_SVN;
 
@@ -47,5 +47,6 @@ fn unlisted(draft: &mut Draft) {
 }
 
 fn revoked(draft: &mut Draft) {
-    draft.expected.platforms.iter_mut().for_each(|row| row.revoked_at = Some(NOW - 3_600));
+    let an_hour_ago = draft.expected.now - 3_600;
+    draft.expected.platforms.iter_mut().for_each(|row| row.revoked_at = Some(an_hour_ago));
 }

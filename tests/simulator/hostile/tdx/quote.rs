@@ -3,7 +3,7 @@
 use tiltyard_attestation::evidence::CpuEvidence;
 
 use super::{Base, TdxVariant};
-use crate::hostile::{NOW, Set, variant};
+use crate::hostile::{Set, variant};
 use crate::intel::pem::PemForm;
 use crate::intel::{Form, Key};
 use crate::x509::Constraints;
@@ -88,10 +88,10 @@ pub(super) const VARIANTS: &[TdxVariant] = &[
         Signed(|draft| draft.td.pki.pck.sgx = None);
         "a certificate that says nothing of a platform"),
     variant!(Base::V4; "clock-plus-1y" "ST8" Lab Tdx07 CertExpired
-        Signed(|draft| draft.td.pki.pck.validity.not_after = NOW - 1);
+        Signed(|draft| draft.td.pki.pck.validity.not_after = draft.expected.now - 1);
         "the PCK certificate ended a second ago"),
     variant!(Base::V4; "clock-minus-1y" "ST8" Lab Tdx07 CertNotYetValid
-        Signed(|draft| draft.td.pki.platform_ca.validity.not_before = NOW + 1);
+        Signed(|draft| draft.td.pki.platform_ca.validity.not_before = draft.expected.now + 1);
         "the authority's certificate begins in a second"),
 ];
 

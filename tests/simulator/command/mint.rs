@@ -1,0 +1,153 @@
+//! Commands `mint` and `attacks`: evidence as files, honest or not.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use tiltyard_attestation::policy::Level;
+use tiltyard_attestation::{CheckId, Code, Hex};
+use tiltyard_simulator::files::{self, File};
+use tiltyard_simulator::hostile::snp::{self, SnpVariant};
+use tiltyard_simulator::hostile::tdx::{self, TdxVariant};
+use tiltyard_simulator::{NOTICE, hostile};
+
+use crate::{CliError, ProductLine, now, print, seed, write_file};
+
+#[derive(Args)]
+pub(crate) struct Mint {
+    /// File of 64 hex digits; the same seed, form and time give the same bytes.
+    #[arg(long)]
+    seed_file: PathBuf,
+    /// A TDX quote of this form.
+    #[arg(long, value_enum, required_unless_present = "snp", conflicts_with = "snp")]
+    tdx: Option<Form>,
+    /// An SNP report of this product: V3, of Turin V5.
+    #[arg(long, value_enum)]
+    snp: Option<ProductLine>,
+    /// Evidence of this attack, which chooses form or product itself; `tiltyard-simulator attacks` lists them.
+    #[arg(long)]
+    attack: Option<String>,
+    /// REPORT_DATA, 64 bytes in hex; left out, the digest of the sample guest's runtime document.
+    #[arg(long)]
+    report_data: Option<Hex<64>>,
+    /// Time of the evidence, in Unix seconds, from 2024-03 to 2048; left out, now.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1_710_000_000..2_461_000_000))]
+    at: Option<u64>,
+    /// Folder that keeps the RSA keys of AMD's authorities, which take seconds to make.
+    #[arg(long)]
+    key_cache: Option<PathBuf>,
+    /// Folder to write into.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Form {
+    /// Version 4.
+    V4,
+    /// Version 5 of a TD 1.0: body type 2.
+    V5Td10,
+    /// Version 5 of a TD 1.5: body type 3.
+    V5,
+}
+
+/// One line of JSON for each attack.
+pub(crate) fn list_attacks() -> Result<(), CliError> {
+    fn row<B, D>(evidence: &str, variant: &hostile::Variant<B, D>) -> Result<(), CliError> {
+        let hostile::Variant { name, attack, check, code, level, how, .. } = variant;
+        let (check, code): (&CheckId, &Code) = (check, code);
+        print(&json!({
+            "evidence": evidence, "name": name, "attack": attack, "check": check, "code": code, "level": level,
+            "how": how,
+        }))
+    }
+    snp::variants().try_for_each(|variant| row("snp", variant))?;
+    tdx::variants().try_for_each(|variant| row("tdx", variant))
+}
+
+impl Mint {
+    /// Writes the files, and prints their names with the command that appraises them.
+    pub(crate) fn run(&self) -> Result<(), CliError> {
+        let at = self.at.map_or_else(now, Ok)?;
+        let mut files = match (self.snp, self.tdx) {
+            (Some(product), _) => self.snp(product, at)?,
+            (None, form) => self.tdx(form.unwrap_or(Form::V4), at)?,
+        };
+        files.push(File::new("NOTICE", None, format!("{NOTICE}\n").into_bytes()));
+        std::fs::create_dir_all(&self.out)
+            .map_err(|source| CliError::File { path: self.out.clone(), source })?;
+        files.iter().try_for_each(|file| write_file(&self.out.join(file.name), &file.bytes, 0o644))?;
+        let appraise = self.appraise(&files, at);
+        print(&json!({ "files": files, "appraise": appraise, "notice": NOTICE }))
+    }
+
+    fn snp(&self, product: ProductLine, at: u64) -> Result<Vec<File>, CliError> {
+        let attack = self.named(snp::variants(), |variant| variant.name)?;
+        let lab = snp::Lab::from_seed(&*seed(&self.seed_file)?, self.key_cache.as_deref(), at)?;
+        let base = attack.map_or_else(|| product.base(), |variant: &SnpVariant| variant.base);
+        let mut draft = base.draft(&lab)?;
+        draft.report_data = self.report_data;
+        attack.iter().for_each(|attack| attack.before_signing(&mut draft));
+        let mut set = lab.issue(&draft)?;
+        attack.iter().for_each(|attack| attack.after_signing(&mut set));
+        Ok(files::of_set(&set, attack.map_or(Level::Lab, |attack| attack.level)))
+    }
+
+    fn tdx(&self, form: Form, at: u64) -> Result<Vec<File>, CliError> {
+        let attack = self.named(tdx::variants(), |variant| variant.name)?;
+        let lab = tdx::Lab::from_seed(&*seed(&self.seed_file)?, at);
+        let base = attack.map_or_else(|| form.base(), |variant: &TdxVariant| variant.base);
+        let mut draft = base.draft(&lab);
+        draft.report_data = self.report_data;
+        attack.iter().for_each(|attack| attack.before_signing(&mut draft));
+        let mut set = lab.issue(&draft);
+        attack.iter().for_each(|attack| attack.after_signing(&mut set));
+        let mut files = files::of_set(&set, attack.map_or(Level::Lab, |attack| attack.level));
+        files.push(File::new("ccel_table.bin", None, draft.td.log.acpi_table()));
+        Ok(files)
+    }
+
+    /// The attack that was asked for.
+    fn named<V>(
+        &self,
+        mut table: impl Iterator<Item = &'static V>,
+        name: impl Fn(&V) -> &'static str,
+    ) -> Result<Option<&'static V>, CliError> {
+        let Some(asked) = &self.attack else { return Ok(None) };
+        match table.find(|row| name(row) == asked) {
+            Some(row) => Ok(Some(row)),
+            None => Err(CliError::Attack { name: asked.clone() }),
+        }
+    }
+
+    fn appraise(&self, files: &[File], at: u64) -> String {
+        let path = |name: &str| self.out.join(name).display().to_string();
+        let mut words = vec!["tiltyard-audit".to_owned(), "appraise".to_owned()];
+        for file in files {
+            words.extend(file.flag.iter().flat_map(|flag| [(*flag).to_owned(), path(file.name)]));
+        }
+        words.extend(["--trust-anchors".to_owned(), self.out.display().to_string()]);
+        words.extend(["--at".to_owned(), at.to_string()]);
+        words.join(" ")
+    }
+}
+
+impl Form {
+    fn base(self) -> tdx::Base {
+        match self {
+            Self::V4 => tdx::Base::V4,
+            Self::V5Td10 => tdx::Base::V5Td10,
+            Self::V5 => tdx::Base::V5Td15,
+        }
+    }
+}
+
+impl ProductLine {
+    fn base(self) -> snp::Base {
+        match self {
+            Self::Milan => snp::Base::Milan,
+            Self::Genoa => snp::Base::Genoa,
+            Self::Turin => snp::Base::Turin,
+        }
+    }
+}
