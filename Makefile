@@ -1,5 +1,5 @@
 # The two commands of the README, and the bench. Each prints where the time went.
-.PHONY: setup build demo test bench check deny
+.PHONY: setup build demo test flips bench check deny
 
 setup:
 	@tests/inputs/timed setup python3 tests/inputs/fetch.py
@@ -14,6 +14,11 @@ demo: build
 test: build
 	@tests/inputs/timed test cargo test --locked --workspace --no-fail-fast
 	@tests/inputs/timed test-gpu cargo test --locked --workspace --features tiltyard-enclave/gpu --test collect
+	@tests/inputs/timed --report
+
+# Before a release: all single-bit flips of the genuine evidence, where `test` tries one of eight.
+flips:
+	@TILTYARD_FLIPS=all tests/inputs/timed flips cargo test --locked -p tiltyard-attestation -- flip
 	@tests/inputs/timed --report
 
 bench: build

@@ -171,6 +171,16 @@ mod tests {
     }
 
     #[test]
+    fn the_only_element_has_its_tag_and_nothing_follows() {
+        let only = |bytes: &[u8]| Reader::only(bytes, tag::SEQUENCE).is_ok();
+        assert!(only(&[tag::SEQUENCE, 0]));
+        for bad in [&[][..], &[tag::SEQUENCE, 1], &[tag::SEQUENCE, 0, 0], &[tag::INTEGER, 0]] {
+            assert!(!only(bad), "{bad:?}");
+        }
+        assert!(Reader::only(&[0x3f, 0], 0x3f).is_err(), "long tag");
+    }
+
+    #[test]
     fn integers_have_one_form() {
         let read = |bytes: &[u8]| Reader::new(bytes).unsigned().map(<[u8]>::to_vec);
         assert_eq!(read(&[2, 1, 0]), Ok(vec![0]));

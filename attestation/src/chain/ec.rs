@@ -321,6 +321,15 @@ impl<'a> EcChain<'a> {
             let name = Hex::sha256(last.issuer());
             certificates.push(root.ok_or(ChainError::UntrustedRoot { sha256: name })?);
         }
+        // A root issues itself, so a link from it to its copy, or to one with the other form of its signature, holds.
+        if let [before @ .., root] = certificates.as_slice()
+            && let Some(place) = before.iter().position(|above| above.spki() == root.spki())
+        {
+            return Err(ChainError::Shape {
+                expected: "the root's key in the last certificate only",
+                got: format!("it also in certificate {place}"),
+            });
+        }
         for (place, pair) in certificates.windows(2).enumerate() {
             if let [child, issuer] = pair {
                 // Intermediates between this issuer and the leaf: all after the leaf, up to the child.

@@ -4,12 +4,12 @@
 //! digest. The certificate above it is the device's own (BROM) and outlives firmware updates.
 
 use crate::Hex;
+use crate::chain::der::{Malformed, Reader, tag};
 use crate::chain::ec::{Certificate, EcChain};
 use crate::chain::{ChainError, Link};
 use crate::evidence::DeviceKind;
 use crate::policy::{Architecture, PlatformId};
 
-use super::der::{Elements, INTEGER, OBJECT_ID, OCTET_STRING, SEQUENCE};
 use super::report::Pdi;
 
 /// Arcs of the DICE extension. NVIDIA's own verifiers take one for the other: genuine GH100 and LS10 leaves have a
@@ -165,54 +165,57 @@ fn fwid(leaf: &Certificate<'_>) -> Result<Option<Hex<48>>, DiceError> {
     match DICE_OIDS.map(|oid| leaf.extension(oid)) {
         [None, None] => Ok(None),
         [Some(_), Some(_)] => Err(DiceError::Two),
-        [Some(value), None] | [None, Some(value)] => {
-            composite_device_id(value).or_else(|| tcb_info(value)).map(Some).ok_or(DiceError::Form)
-        }
+        [Some(value), None] | [None, Some(value)] => composite_device_id(value)
+            .or_else(|Malformed| tcb_info(value))
+            .map(Some)
+            .map_err(|Malformed| DiceError::Form),
     }
 }
 
 /// `SEQUENCE { version INTEGER, deviceID SubjectPublicKeyInfo, fwid FWID }`.
-fn composite_device_id(der: &[u8]) -> Option<Hex<48>> {
-    let mut parts = Elements::within(der, SEQUENCE)?;
-    let version = parts.next(INTEGER)?;
-    parts.next(SEQUENCE)?;
-    let fwid = firmware_id(parts.next(SEQUENCE)?)?;
-    (version == COMPOSITE_VERSION && parts.is_empty()).then_some(fwid)
+fn composite_device_id(der: &[u8]) -> Result<Hex<48>, Malformed> {
+    let mut parts = Reader::only(der, tag::SEQUENCE)?;
+    if parts.content(tag::INTEGER)? != COMPOSITE_VERSION {
+        return Err(Malformed);
+    }
+    parts.content(tag::SEQUENCE)?;
+    let fwid = firmware_id(parts.enter(tag::SEQUENCE)?)?;
+    parts.end()?;
+    Ok(fwid)
 }
 
 /// DiceTcbInfo: members `[0]`..`[10]`, each at most once and in order; the first of `[6] fwids` is the firmware that
 /// holds the key.
-fn tcb_info(der: &[u8]) -> Option<Hex<48>> {
-    const CONTEXT: u8 = 0x80;
+fn tcb_info(der: &[u8]) -> Result<Hex<48>, Malformed> {
     const MEMBER_MAX: u8 = 10;
-    /// `[6]`, constructed.
-    const FWIDS: u8 = 0xA6;
     const NUMBER: u8 = 0x1f;
     const CLASS: u8 = 0xC0;
-    let mut members = Elements::within(der, SEQUENCE)?;
+    let mut members = Reader::only(der, tag::SEQUENCE)?;
     let (mut least, mut fwid) = (0, None);
     while !members.is_empty() {
-        let (tag, content) = members.any()?;
-        let number = tag & NUMBER;
-        if tag & CLASS != CONTEXT || number < least || number > MEMBER_MAX {
-            return None;
+        let member = members.any()?;
+        let number = member.tag & NUMBER;
+        if member.tag & CLASS != tag::context(0) || number < least || number > MEMBER_MAX {
+            return Err(Malformed);
         }
         least = number + 1;
-        if tag == FWIDS {
-            let mut list = Elements::of(content);
-            fwid = Some(firmware_id(list.next(SEQUENCE)?)?);
+        if member.tag == tag::explicit(6) {
+            let mut list = Reader::new(member.content);
+            fwid = Some(firmware_id(list.enter(tag::SEQUENCE)?)?);
             while !list.is_empty() {
-                firmware_id(list.next(SEQUENCE)?)?;
+                firmware_id(list.enter(tag::SEQUENCE)?)?;
             }
         }
     }
-    fwid
+    fwid.ok_or(Malformed)
 }
 
-/// Content of `FWID: SEQUENCE { hashAlg OBJECT IDENTIFIER, digest OCTET STRING }`; SHA-384 only.
-fn firmware_id(content: &[u8]) -> Option<Hex<48>> {
-    let mut parts = Elements::of(content);
-    let algorithm = parts.next(OBJECT_ID)?;
-    let digest = parts.next(OCTET_STRING)?;
-    (algorithm == SHA384 && parts.is_empty()).then(|| Hex::from_slice(digest)).flatten()
+/// The parts of `FWID: SEQUENCE { hashAlg OBJECT IDENTIFIER, digest OCTET STRING }`; SHA-384 only.
+fn firmware_id(mut parts: Reader<'_>) -> Result<Hex<48>, Malformed> {
+    if parts.content(tag::OID)? != SHA384 {
+        return Err(Malformed);
+    }
+    let digest = parts.content(tag::OCTET_STRING)?;
+    parts.end()?;
+    Hex::from_slice(digest).ok_or(Malformed)
 }

@@ -4,7 +4,6 @@
 //! against policy, and [`SetDemands::judge`] what all devices of a guest must be together.
 
 mod authentic;
-mod der;
 pub mod files;
 mod identity;
 mod judge;

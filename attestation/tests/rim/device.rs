@@ -102,6 +102,47 @@ fn a_switch_has_one_manifest() {
 }
 
 #[test]
+fn gpu_09_manifests_of_gpus_are_no_near_miss_for_a_switch() {
+    let missing = [("GPU-09", Code::RimMissing), ("GPU-12", Code::MeasurementsMissing)];
+    let software = Software::Switch { bios: "96.10.55.00.01" };
+    let switch = Device { software, chip: "LS10", ..Device::default() };
+    let judged = switch.judge(&[driver(), vbios()]);
+    assert_eq!((judged.codes(), judged.got("GPU-09")), (missing.to_vec(), "no bios manifest"));
+    assert_eq!((judged.verdict("GPU-10"), judged.compared.matched), (Verdict::NotShown, 0));
+    // Not even one of the switch's version and values, nor one of a product that nobody knows.
+    for product in ["GH100", "LS100"] {
+        let namesake = Draft::of(product, "96.10.55.00.01", &[(1, 1), (7, 7)]).sign();
+        assert_eq!(switch.judge(&[namesake]).codes(), missing, "{product}");
+    }
+    // Another version for the switch is one.
+    let old = Draft::of("LS10", "96.10.55.00.02", &[(1, 9)]).sign();
+    let judged = switch.judge(&[vbios(), old]);
+    assert_eq!(judged.codes(), [("GPU-09", Code::RimVersionMismatch), ("GPU-10", Code::MeasurementMismatch)]);
+    assert_eq!(judged.got("GPU-09"), "bios LS10 96.10.55.00.02");
+    // And a switch's is none for a GPU.
+    let bios = Draft::of("LS10", "96.00.9F.00.01", &[(1, 1)]).sign();
+    let judged = Device::default().judge(&[driver(), bios]);
+    assert_eq!((judged.codes(), judged.got("GPU-09")), (missing[..1].to_vec(), "no vbios manifest"));
+}
+
+#[test]
+fn gpu_09_values_of_another_chip_are_not_compared() {
+    let chip = || Draft::of("GB100", "550.144.03", &[(7, 9)]).sign();
+    let judged = Device::default().judge(&[chip(), vbios()]);
+    assert_eq!(judged.codes(), [("GPU-09", Code::RimVersionMismatch)]);
+    assert_eq!((judged.verdict("GPU-10"), judged.compared.matched), (Verdict::Pass, 1));
+    // Another version for the device's own chip comes before it.
+    let own = Draft::of("GH100", "550.144.04", &[(7, 7)]).sign();
+    let judged = Device::default().judge(&[chip(), own, vbios()]);
+    assert_eq!(judged.got("GPU-09"), "driver GH100 550.144.04");
+    let alone = Device::default().judge(&[chip()]);
+    assert_eq!(alone.codes(), [("GPU-09", Code::RimVersionMismatch)]);
+    for check in ["GPU-10", "GPU-11", "GPU-12"] {
+        assert_eq!(alone.verdict(check), Verdict::NotShown, "{check}");
+    }
+}
+
+#[test]
 fn gpu_09_both_manifests_are_there() {
     let judged = Device::default().judge(&[driver()]);
     assert_eq!(judged.codes(), [("GPU-09", Code::RimMissing)]);

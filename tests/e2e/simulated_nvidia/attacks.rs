@@ -58,7 +58,8 @@ fn names_are_distinct_and_every_named_attack_is_there() {
 #[test]
 fn every_code_is_one_that_its_check_reports() {
     for variant in variants() {
-        for (check, code) in variant.also.iter().chain([&(variant.check, variant.code)]) {
+        let also = variant.also.iter().chain(variant.also_above_lab);
+        for (check, code) in also.chain([&(variant.check, variant.code)]) {
             assert!(check.row().error.contains(code), "{}: {check} {code}", variant.name);
         }
     }

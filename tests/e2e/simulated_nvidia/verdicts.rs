@@ -101,6 +101,9 @@ fn every_attack_gets_its_check_and_code_and_no_other() {
                 expected.insert((variant.check, variant.code));
                 expected.extend(variant.also);
             }
+            if level > Level::Lab {
+                expected.extend(variant.also_above_lab);
+            }
             let found = findings(&set, level);
             if found != expected {
                 wrong.push(format!("{} at {level:?}: expected {expected:?}, found {found:?}", variant.name));

@@ -32,6 +32,8 @@ pub struct Variant {
     pub code: Code,
     /// What the same cause shows elsewhere: few attacks break one rule alone.
     pub also: &'static [(CheckId, Code)],
+    /// The same, where `lab` only warns.
+    pub also_above_lab: &'static [(CheckId, Code)],
     /// Lowest level that refuses it.
     pub level: Level,
     pub base: Base,
@@ -91,12 +93,12 @@ impl Variant {
     /// At every level, from one H100; the fields that differ are set over it.
     const fn signed(name: &'static str, check: CheckId, code: Code, edit: fn(&mut Draft)) -> Self {
         let (level, base, step) = (Level::Lab, Base::Spt, Step::Signed(edit));
-        Self { name, attack: "", check, code, also: &[], level, base, how: "", step }
+        Self { name, attack: "", check, code, also: &[], also_above_lab: &[], level, base, how: "", step }
     }
 
     const fn sent(name: &'static str, check: CheckId, code: Code, edit: fn(&mut EvidenceSet)) -> Self {
         let (level, base, step) = (Level::Lab, Base::Spt, Step::Sent(edit));
-        Self { name, attack: "", check, code, also: &[], level, base, how: "", step }
+        Self { name, attack: "", check, code, also: &[], also_above_lab: &[], level, base, how: "", step }
     }
 
     const fn by(mut self, attack: &'static str, how: &'static str) -> Self {
@@ -107,6 +109,11 @@ impl Variant {
 
     const fn with(mut self, also: &'static [(CheckId, Code)]) -> Self {
         self.also = also;
+        self
+    }
+
+    const fn with_above_lab(mut self, also: &'static [(CheckId, Code)]) -> Self {
+        self.also_above_lab = also;
         self
     }
 

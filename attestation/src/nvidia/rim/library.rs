@@ -8,8 +8,11 @@ use super::swid::{GOLDEN_LEN, Manifest};
 use crate::chain::{Gap, Links, Revocation, TrustAnchors};
 use crate::checks::{CheckId, Code};
 use crate::collateral::Collateral;
-use crate::policy::AppraisalPolicy;
+use crate::evidence::DeviceKind;
+use crate::policy::{AppraisalPolicy, Architecture};
 use crate::trace::{Judged, Submod, Trace};
+
+const UNREAD: &str = "no authentic manifest of this product";
 
 /// Manifests of the collateral, each opened once.
 #[derive(Debug)]
@@ -67,22 +70,24 @@ impl Library {
             .collect();
         authentic::note(chosen.iter().filter_map(|(_, _, opened)| *opened), trace);
         trace.note(CheckId::Gpu09, present(&chosen, reported.chip, policy));
+        // Values of another product's manifest say nothing of this device.
         let manifests: Vec<(Source, &AuthenticRim)> = chosen
             .iter()
             .filter_map(|(source, _, opened)| Some((*source, (*opened)?.authentic.as_ref().ok()?)))
+            .filter(|(_, rim)| rim.manifest().product() == reported.chip)
             .collect();
         let read: Vec<_> = manifests.iter().map(|(source, rim)| (*source, rim.manifest())).collect();
         let comparison = compare(&read, reported.blocks, reported.nvdec0);
         let given = chosen.iter().any(|(_, _, opened)| opened.is_some());
         let unread = |judged: fn(&Comparison) -> Judged| match (read.is_empty(), given) {
             (false, _) => judged(&comparison),
-            (true, true) => Judged::not_shown("no authentic manifest"),
+            (true, true) => Judged::not_shown(UNREAD),
             (true, false) => policy.absent(Code::MeasurementsMissing, "golden values", "no manifest"),
         };
         trace.note(CheckId::Gpu12, unread(anything_measured));
         let compared = |judged: fn(&Comparison) -> Judged| match read.is_empty() {
             false => judged(&comparison),
-            true => Judged::not_shown("no authentic manifest"),
+            true => Judged::not_shown(UNREAD),
         };
         trace.note(CheckId::Gpu10, compared(all_equal));
         trace.note(CheckId::Gpu11, compared(decoder_left_out));
@@ -97,12 +102,16 @@ impl Library {
     ///
     /// First those of its chip and version: an authentic one before others, then the one that fits the
     /// measurements best, since boards of one version have manifests of their own. Then what can't be read,
-    /// which might have been it; then one of another version, so that the report shows what differs.
+    /// which might have been it; then one of another version for the same kind of device, so that the report
+    /// shows what differs. Manifests of switches are no near miss for a GPU, nor the other way round.
     fn choose(&self, source: Source, version: &str, reported: &Reported<'_>) -> Option<&Opened> {
+        let device = reported.software.device();
         let rank = |opened: &&Opened| {
             let Some(manifest) = &opened.claimed else { return Some((2, 0)) };
             if !fits(manifest, source, version, reported.chip) {
-                return (kind(manifest) == kind_of(source)).then_some((3, 0));
+                let near = kind(manifest) == kind_of(source) && made_for(manifest) == Some(device);
+                let other_product = usize::from(manifest.product() != reported.chip);
+                return near.then_some((3, other_product));
             }
             let found = compare(&[(source, manifest)], reported.blocks, reported.nvdec0);
             let differing =
@@ -114,6 +123,13 @@ impl Library {
 }
 
 impl<'a> Software<'a> {
+    fn device(self) -> DeviceKind {
+        match self {
+            Self::Gpu { .. } => DeviceKind::Gpu,
+            Self::Switch { .. } => DeviceKind::Switch,
+        }
+    }
+
     /// Every manifest that must be there, with its version.
     fn wanted(self) -> Vec<(Source, &'a str)> {
         match self {
@@ -138,6 +154,11 @@ fn kind(manifest: &Manifest) -> Kind {
         group.len() == 2 && group.bytes().all(|digit| digit.is_ascii_hexdigit())
     });
     if hex && groups == 5 { Kind::Firmware } else { Kind::Driver }
+}
+
+/// GPU or switch, by the product's name; none for a product that nobody here knows.
+fn made_for(manifest: &Manifest) -> Option<DeviceKind> {
+    Architecture::of_chip(manifest.product()).map(Architecture::kind)
 }
 
 fn kind_of(source: Source) -> Kind {

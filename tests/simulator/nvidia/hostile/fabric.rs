@@ -77,12 +77,13 @@ pub(super) const VARIANTS: &[Variant] = &[
     })
     .on(Base::Ppcie)
     .by("G6", "a switch runs another BIOS and says so"),
-    Variant::signed("switch-rim-missing", CheckId::Gpu09, Code::RimVersionMismatch, |draft| {
+    Variant::signed("switch-rim-missing", CheckId::Gpu09, Code::RimMissing, |draft| {
         draft.rims.pop();
     })
     .on(Base::Ppcie)
-    // The nearest manifest is then the GPUs' VBIOS, whose version and values are not the switch's.
-    .with(&[(CheckId::Gpu10, Code::MeasurementMismatch)])
+    // The GPUs' manifests are there, but none of them is a switch's.
+    .with(&[(CheckId::Gpu12, Code::MeasurementsMissing)])
+    .with_above_lab(&[(CheckId::Gpu08, Code::RevocationUnknown)])
     .by("G6", "the switches' manifest is withheld"),
     Variant::signed("switch-stale-nonce", CheckId::Gpu04, Code::NonceMismatch, |draft| {
         draft.devices[FIRST_SWITCH].report.request.nonce = draft.keys.draw("earlier nonce");
