@@ -254,7 +254,7 @@ fn rim_04_the_chain_ends_in_the_pinned_root() {
         (&["signer_of_stranger", "stranger"][..], "not pinned"),
         (&["signer_of_stranger", "root"], "does not verify"),
         (&["signer_of_middle", "root"], "not issued by the next"),
-        (&["signer_of_middle", "root", "middle"], "not issued by the next"),
+        (&["signer_of_middle", "root", "middle"], "the root's key in the last certificate only"),
         (&["signer_of_middle"], "not pinned"),
         (&["signer_of_middle", "middle_no_ca", "root"], "may not issue"),
         (&["signer", "signer", "root"], "not issued by the next"),
