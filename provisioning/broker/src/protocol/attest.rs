@@ -14,6 +14,7 @@ use tiltyard_provisioning::release::{AttestAnswer, AttestRequest};
 use tiltyard_provisioning::statement::Signed;
 
 use super::{Channel, Code, Core, Denial};
+use crate::store::devices::{self, HeldDevice};
 use crate::store::nonces::{self, NotTaken, Taken};
 use crate::store::{self};
 
@@ -35,6 +36,8 @@ pub(super) struct Attested {
     pub nonce: Hex<32>,
     pub evidence: Hex<32>,
     pub anchors: Anchors,
+    /// In full, or none: a renewal may rest on an earlier appraisal of them.
+    pub devices: Vec<HeldDevice>,
     /// Unix seconds.
     pub at: u64,
 }
@@ -53,6 +56,11 @@ impl From<&AttestationResult> for Attested {
             nonce: runtime.nonce,
             evidence: result.evidence(),
             anchors: result.anchors(),
+            devices: result
+                .devices()
+                .iter()
+                .map(|device| HeldDevice::new(device.ueid.clone(), device.kind))
+                .collect(),
             at: result.appraised_at(),
         }
     }
@@ -109,6 +117,7 @@ impl Core {
             Channel::Exporter(exporter) => challenge.with_channel(exporter),
             Channel::InProcess => challenge,
         };
+        let challenge = self.with_devices(challenge, &lease, now)?;
         let result = self.verifier.appraise(challenge, evidence, &self.collateral, now)?;
         // Charter, `kem_floor`: a guest can't be talked down to X25519 alone.
         if self.charter.kem_floor == KemFloor::Hybrid && result.keys().hpke().kem != KEM_XWING {
@@ -117,6 +126,17 @@ impl Core {
             return Err(Denial { reason: Some("KemBelowFloor"), ..Denial::new(Code::PolicyDeny, detail) });
         }
         Ok(Attested::from(&result))
+    }
+
+    /// What this broker knows of devices: this lease's from before (BND-10), and those of other guests (GPU-15).
+    fn with_devices(&self, challenge: Challenge, lease: &Hex<16>, now: u64) -> Result<Challenge, Denial> {
+        let state = self.state();
+        let connection = state.store.read();
+        let challenge = challenge.with_fleet(devices::of_others(connection, lease, now)?);
+        Ok(match devices::earlier(connection, lease)? {
+            Some(earlier) => challenge.with_devices(earlier),
+            None => challenge,
+        })
     }
 }
 

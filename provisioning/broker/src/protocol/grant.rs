@@ -16,7 +16,7 @@ use super::attest::Attested;
 use super::{Code, Core, Denial, State};
 use crate::store::deks::{self, Wrapped};
 use crate::store::leases::{self, LeaseRow};
-use crate::store::{self, ledger};
+use crate::store::{self, devices, ledger};
 
 /// What the transaction made durable; an answer is built from this and nothing else.
 struct Committed {
@@ -68,6 +68,7 @@ impl Core {
         let order = self.order(connection, attested, request, held.is_some(), now)?;
         let not_after = now.saturating_add(self.charter.limits.lease_s).min(self.charter.not_after);
         self.claim(connection, attested, order.as_deref(), held, not_after, now)?;
+        hold_devices(connection, attested, now)?;
         let opened = self.keys(connection, attested, order.as_deref(), request, now)?;
         if attested.role == Role::Referee {
             self.hold_log(connection, attested, request)?;
@@ -321,4 +322,26 @@ impl Core {
         };
         Ok(Signed::sign(&answer, &self.keys.answer))
     }
+}
+
+/// Holds the devices of a full appraisal for this lease. The appraisal asked for other guests' devices before this
+/// transaction began, so it is asked again: of two guests that show one device at once, one is refused.
+fn hold_devices(connection: &Connection, attested: &Attested, now: u64) -> Result<(), Denial> {
+    if attested.devices.is_empty() {
+        return Ok(());
+    }
+    let others = devices::of_others(connection, &attested.lease, now)?;
+    if let Some(twice) = attested.devices.iter().find(|device| others.contains(&device.ueid)) {
+        let detail = format!("device {} is held by another guest", twice.ueid);
+        let reason = Some(tiltyard_attestation::Code::DuplicateDevice.as_str());
+        return Err(Denial { reason, ..Denial::new(Code::PolicyDeny, detail) });
+    }
+    let mut shown = attested.devices.clone();
+    shown.sort_unstable();
+    let held = devices::of_lease(connection, &attested.lease)?;
+    if !held.is_empty() && held != shown {
+        let detail = format!("lease {} holds other devices", attested.lease);
+        return Err(Denial::new(Code::LeaseHeld, detail));
+    }
+    Ok(devices::remember(connection, &attested.lease, &shown, attested.at)?)
 }

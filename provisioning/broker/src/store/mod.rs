@@ -5,6 +5,7 @@
 //! transaction.
 
 pub(crate) mod deks;
+pub(crate) mod devices;
 pub(crate) mod leases;
 pub(crate) mod ledger;
 pub(crate) mod nonces;

@@ -1,7 +1,7 @@
 //! The tables.
 
 /// `user_version` of the tables below.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 pub(super) const SCHEMA: &str = "
 -- Public facts of the home: its identity, certificate, the ledger's origin.
@@ -35,6 +35,12 @@ CREATE TABLE leases(
   order_digest BLOB UNIQUE, task TEXT, signing BLOB NOT NULL, referee BLOB, not_after INTEGER NOT NULL,
   end_answer TEXT) STRICT;
 CREATE INDEX leases_of_task ON leases(charter, task);
+
+-- GPUs and switches of a lease's guest, as last appraised in full: its renewals rest on that for an hour, and no other
+-- guest may show them while the lease lives.
+CREATE TABLE devices(
+  lease BLOB NOT NULL REFERENCES leases(lease), ueid BLOB NOT NULL, is_switch INTEGER NOT NULL,
+  appraised_at INTEGER NOT NULL, PRIMARY KEY (lease, ueid)) STRICT;
 
 -- Orders that their referee gave up before any guest was leased for them: none will be.
 CREATE TABLE ended_orders(order_digest BLOB PRIMARY KEY) STRICT;

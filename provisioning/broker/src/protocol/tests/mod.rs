@@ -2,6 +2,7 @@
 //! tested with it and end to end; here its result is given.
 
 mod acts;
+mod devices;
 mod release;
 mod setup;
 mod witness;
@@ -27,6 +28,7 @@ use tiltyard_provisioning::statement::Signed;
 use super::attest::Attested;
 use super::*;
 use crate::store::deks::{self, Wrapped};
+use crate::store::devices::HeldDevice;
 
 pub(super) const NOW: u64 = 1_800_000_000;
 pub(super) const LEASE_S: u64 = 450;
@@ -154,6 +156,7 @@ impl Guest {
             nonce: Hex(random()),
             evidence: Hex(random()),
             anchors: Anchors::Vendor,
+            devices: Vec::new(),
             at,
         };
         Self { attested, signing, hpke }
