@@ -154,7 +154,7 @@ pub fn main() -> ExitCode {
     done.unwrap_or_else(|failed| {
         // Nobody is left to tell if this fails too.
         let _ = writeln!(io::stderr(), "tiltyard-audit: {failed}");
-        ExitCode::from(1)
+        ExitCode::from(if matches!(&failed, Failed::Input(error) if error.is_usage()) { 2 } else { 1 })
     })
 }
 

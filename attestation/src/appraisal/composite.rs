@@ -38,6 +38,22 @@ impl<'a> Statement<'a> {
         })
     }
 
+    /// The chain that the verifier has of its own, for a report that came without one; else empty.
+    pub(super) fn known_chain(&self, collateral: &Collateral) -> Vec<Base64Bytes> {
+        match self {
+            Self::Snp { report, certificates: [] } => snp::chain_of(report, &collateral.snp_certificates),
+            Self::Snp { .. } | Self::Tdx { .. } => Vec::new(),
+        }
+    }
+
+    /// Takes the place of a chain that did not come.
+    pub(super) fn or_chain(self, known: &'a [Base64Bytes]) -> Self {
+        match self {
+            Self::Snp { report, certificates: [] } => Self::Snp { report, certificates: known },
+            other => other,
+        }
+    }
+
     pub(super) fn report_data(&self) -> Hex<64> {
         match self {
             Self::Snp { report, .. } => report.report_data(),

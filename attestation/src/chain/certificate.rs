@@ -122,15 +122,6 @@ impl<'a> Chain<'a> {
         let serials = [("ASK", self.ask.raw_serial()), ("VEK", self.vek.raw_serial())];
         by_lists(&issuer, &serials, lists, now)
     }
-
-    /// Raw value of the only extension with this dotted id.
-    pub(crate) fn vek_extension(&self, oid: &str) -> Option<&'a [u8]> {
-        self.vek
-            .extensions()
-            .iter()
-            .find(|extension| extension.oid.to_id_string() == oid)
-            .map(|found| found.value)
-    }
 }
 
 /// A self-signed RSA-4096 CA certificate: what a root must be.

@@ -8,6 +8,7 @@ pub(crate) mod ec;
 mod frame;
 mod links;
 mod ocsp;
+pub(crate) mod period;
 mod revocation;
 mod status;
 

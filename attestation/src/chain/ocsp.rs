@@ -53,6 +53,12 @@ pub(crate) fn by_answers(
         .fold(Revocation::Unknown { why: Gap::NoList }, Revocation::or)
 }
 
+/// What the first row of an answer says of its own time.
+pub(super) fn period(der: &[u8]) -> Option<super::period::Period> {
+    let basic = Basic::read(der).ok().flatten()?;
+    basic.singles.first().map(|single| (single.this_update, single.next_update))
+}
+
 fn one_answer(asked: Asked<'_, '_>, der: &[u8], now: u64, links: &Links) -> Revocation {
     let unknown = |why| Revocation::Unknown { why };
     let basic = match Basic::read(der) {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Collateral, Source, TdxCollateral};
 use crate::archive::{self, ArchiveError, Limits};
 use crate::ed25519;
-use crate::tdx::PcsAnswers;
+use crate::tdx::{self, PcsAnswers};
 use crate::{Base64Bytes, Hex};
 
 /// Largest bundle, in bytes.
@@ -151,6 +151,18 @@ impl ItemKind {
     }
 }
 
+impl Item {
+    pub(super) fn is_id(id: &str) -> bool {
+        (1..=ID_MAX_BYTES).contains(&id.len())
+            && id.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
+    }
+
+    /// An id that makes a place of no other kind.
+    fn has_its_own_place(&self) -> bool {
+        Self::is_id(&self.id) && ItemKind::of_path(&self.to_string()) == Some((self.kind, self.id.as_str()))
+    }
+}
+
 impl fmt::Display for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.kind.path(&self.id))
@@ -177,15 +189,11 @@ impl Manifest {
         archive::write(&members)
     }
 
-    fn read(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let manifest: Self = serde_json::from_slice(bytes).ok()?;
-        let plain = |id: &str| {
-            (1..=ID_MAX_BYTES).contains(&id.len())
-                && id.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
-        };
         let sound = manifest.v == 1
             && manifest.items.len() <= ITEMS_MAX
-            && manifest.items.iter().all(|item| plain(&item.id))
+            && manifest.items.iter().all(Item::has_its_own_place)
             && manifest.items.is_sorted_by(|a, b| (a.kind, &a.id) < (b.kind, &b.id))
             && manifest.to_bytes() == bytes;
         sound.then_some(manifest)
@@ -248,6 +256,7 @@ impl Bundle {
     pub fn collateral(&self) -> Result<Collateral, BundleError> {
         let all = |kind| self.items(kind).map(|(_, content)| Base64Bytes(content.to_vec())).collect();
         Ok(Collateral {
+            snp_certificates: self.amd_certificates()?,
             snp_crls: all(ItemKind::AmdCrl),
             tdx: self.intel()?,
             rims: all(ItemKind::NvidiaRim),
@@ -255,6 +264,20 @@ impl Bundle {
             nvidia_crls: all(ItemKind::NvidiaCrl),
             source: Source::Bundle(self.provenance.clone()),
         })
+    }
+
+    /// VCEKs, and the certificates of each product's chain.
+    fn amd_certificates(&self) -> Result<Vec<Base64Bytes>, BundleError> {
+        let mut all: Vec<Base64Bytes> =
+            self.items(ItemKind::AmdVcek).map(|(_, der)| der.to_vec().into()).collect();
+        for (id, pem) in self.items(ItemKind::AmdChain) {
+            let chain = tdx::certificates(pem).map_err(|error| BundleError::Item {
+                name: ItemKind::AmdChain.path(id),
+                what: error.to_string(),
+            })?;
+            all.extend(chain.into_iter().map(Base64Bytes));
+        }
+        Ok(all)
     }
 
     /// One set for each FMSPC and each kind of PCK authority.

@@ -9,9 +9,10 @@ impl Collateral {
     /// SHA-256 of the canonical form (RFC 8785) that has each item's own SHA-256 in its place: the digests are those of
     /// a bundle's manifest, so that one set has one digest however it came.
     pub fn digest(&self) -> Hex<32> {
-        let Self { snp_crls, tdx, rims, ocsp, nvidia_crls, source: _ } = self;
+        let Self { snp_certificates, snp_crls, tdx, rims, ocsp, nvidia_crls, source: _ } = self;
         let view = View {
             v: 1,
+            snp_certificates: all(snp_certificates),
             snp_crls: all(snp_crls),
             tdx: tdx.iter().map(TdxView::of).collect(),
             rims: all(rims),
@@ -26,6 +27,8 @@ impl Collateral {
 #[derive(Serialize)]
 struct View {
     v: u8,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    snp_certificates: Vec<Hex<32>>,
     snp_crls: Vec<Hex<32>>,
     tdx: Vec<TdxView>,
     rims: Vec<Hex<32>>,
@@ -103,7 +106,8 @@ mod tests {
             root_ca_crl: item(9),
         };
         type Edit = fn(&mut Collateral);
-        let edits: [Edit; 10] = [
+        let edits: [Edit; 11] = [
+            |set| set.snp_certificates.push(item(1)),
             |set| set.snp_crls.push(item(1)),
             |set| set.rims.push(item(1)),
             |set| set.ocsp.push(item(1)),

@@ -4,11 +4,13 @@ use serde::{Deserialize, Serialize};
 
 mod bundle;
 mod digest;
+mod draft;
 
 pub use bundle::{
     BUNDLE_MAX_BYTES, Bundle, BundleError, ITEMS_MAX, Item, ItemKind, MANIFEST, Manifest, Provenance,
     SIGNATURE,
 };
+pub use draft::Fetched;
 
 use crate::Base64Bytes;
 use crate::checks::{CheckId, Code};
@@ -17,6 +19,8 @@ use crate::trace::{Judged, Trace};
 
 /// Most revocation lists, answers or manifests of one kind in one collateral set.
 pub const COLLATERAL_ITEMS_MAX: usize = 64;
+/// Largest endorsement certificate, in bytes of DER.
+pub const SNP_CERTIFICATE_MAX_BYTES: usize = 8 * 1024;
 /// Largest revocation list, in bytes of DER.
 pub const CRL_MAX_BYTES: usize = 1024 * 1024;
 /// Largest OCSP answer, in bytes of DER.
@@ -30,6 +34,9 @@ pub const TDX_ITEM_MAX_BYTES: usize = 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Collateral {
+    /// Endorsement certificates of AMD chips and of their issuers, DER, any order: for reports that come without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snp_certificates: Vec<Base64Bytes>,
     /// AMD revocation lists, DER, any product, any order.
     pub snp_crls: Vec<Base64Bytes>,
     /// Intel collateral, one set a platform family.
@@ -167,6 +174,8 @@ impl Collateral {
             ]
         });
         vec![
+            ("endorsement certificates", ITEMS_MAX, self.snp_certificates.len()),
+            ("endorsement certificate bytes", SNP_CERTIFICATE_MAX_BYTES, largest(&self.snp_certificates)),
             ("revocation lists", COLLATERAL_ITEMS_MAX, self.snp_crls.len().max(self.nvidia_crls.len())),
             ("revocation list bytes", CRL_MAX_BYTES, largest(&self.snp_crls).max(largest(&self.nvidia_crls))),
             ("TDX collateral sets", COLLATERAL_ITEMS_MAX, self.tdx.len()),

@@ -1,6 +1,6 @@
 //! Who signed a report: the endorsement key, its chain, its facts (SNP-04, SNP-06, SNP-07).
 
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::X509Certificate;
 
 use super::report::Report;
 use crate::Base64Bytes;
@@ -14,8 +14,8 @@ use crate::trace::{Judged, Stopped, Trace};
 
 const OID_EC: &str = "1.2.840.10045.2.1";
 const OID_P384: &str = "1.3.132.0.34";
-const OID_PRODUCT: &str = "1.3.6.1.4.1.3704.1.2";
-const OID_HWID: &str = "1.3.6.1.4.1.3704.1.4";
+pub(super) const OID_PRODUCT: &str = "1.3.6.1.4.1.3704.1.2";
+pub(super) const OID_HWID: &str = "1.3.6.1.4.1.3704.1.4";
 const OID_CSP: &str = "1.3.6.1.4.1.3704.1.5";
 const OID_BOOTLOADER: &str = "1.3.6.1.4.1.3704.1.3.1";
 const OID_TEE: &str = "1.3.6.1.4.1.3704.1.3.2";
@@ -136,23 +136,12 @@ impl Endorsement {
         {
             return Err(format("an ECDSA P-384 key", "another key"));
         }
-        let name = chain.vek_extension(OID_PRODUCT).ok_or_else(|| format("a product name", "none"))?;
+        let name = extension(&chain.vek, OID_PRODUCT).ok_or_else(|| format("a product name", "none"))?;
         let product = product(name).ok_or_else(|| format("a known product name", "another name"))?;
-        let level = |oid| {
-            chain
-                .vek_extension(oid)
-                .and_then(security_level)
-                .ok_or_else(|| format("a security version of one byte", "none, or another form"))
-        };
-        let tcb = Tcb {
-            fmc: if product == Product::Turin { level(OID_FMC)? } else { 0 },
-            bootloader: level(OID_BOOTLOADER)?,
-            tee: level(OID_TEE)?,
-            snp: level(OID_SNP)?,
-            microcode: level(OID_MICROCODE)?,
-        };
-        let hwid = chain.vek_extension(OID_HWID).map(<[u8]>::to_vec);
-        let key = match (&hwid, chain.vek_extension(OID_CSP)) {
+        let tcb = certified_tcb(&chain.vek, product)
+            .ok_or_else(|| format("a security version of one byte", "none, or another form"))?;
+        let hwid = extension(&chain.vek, OID_HWID).map(<[u8]>::to_vec);
+        let key = match (&hwid, extension(&chain.vek, OID_CSP)) {
             (Some(_), None) => SigningKey::Vcek,
             (None, Some(_)) => SigningKey::Vlek,
             _ => return Err(format("a chip id (VCEK) or a provider id (VLEK)", "both or neither")),
@@ -161,35 +150,22 @@ impl Endorsement {
     }
 }
 
-/// The certificates of one chain out of a file that may hold several: the VEK, its issuer, that issuer's root.
-///
-/// Files of endorsement services hold ASK, ARK and ASVK beside each other. What can't be read stays, to be refused.
-pub fn pick_chain(vek: &[u8], others: Vec<Base64Bytes>) -> Vec<Base64Bytes> {
-    let names = |der: &[u8]| {
-        let (_, certificate) = X509Certificate::from_der(der).ok()?;
-        Some((certificate.issuer().as_raw().to_vec(), certificate.subject().as_raw().to_vec()))
-    };
-    let mut wanted = vec![names(vek).map(|(issuer, _)| issuer)];
-    let issuer_given =
-        others.iter().any(|other| names(&other.0).is_some_and(|(_, subject)| wanted[0] == Some(subject)));
-    if !issuer_given {
-        return [vec![vek.to_vec().into()], others].concat();
-    }
-    // Two rounds: an issuer may stand before or after the one that it issued.
-    for _ in 0..2 {
-        for (issuer, subject) in others.iter().filter_map(|other| names(&other.0)) {
-            if wanted.contains(&Some(subject)) && !wanted.contains(&Some(issuer.clone())) {
-                wanted.push(Some(issuer));
-            }
-        }
-    }
-    let mut chain = vec![vek.to_vec().into()];
-    chain.extend(
-        others
-            .into_iter()
-            .filter(|other| names(&other.0).is_none_or(|(_, subject)| wanted.contains(&Some(subject)))),
-    );
-    chain
+/// Raw value of a certificate's extension with this dotted id.
+pub(super) fn extension<'c>(certificate: &X509Certificate<'c>, oid: &str) -> Option<&'c [u8]> {
+    let mut extensions = certificate.extensions().iter();
+    extensions.find(|extension| extension.oid.to_id_string() == oid).map(|found| found.value)
+}
+
+/// The security versions that a key was derived from.
+pub(super) fn certified_tcb(certificate: &X509Certificate<'_>, product: Product) -> Option<Tcb> {
+    let level = |oid| extension(certificate, oid).and_then(security_level);
+    Some(Tcb {
+        fmc: if product == Product::Turin { level(OID_FMC)? } else { 0 },
+        bootloader: level(OID_BOOTLOADER)?,
+        tee: level(OID_TEE)?,
+        snp: level(OID_SNP)?,
+        microcode: level(OID_MICROCODE)?,
+    })
 }
 
 fn point<'c>(certificate: &'c X509Certificate<'_>) -> &'c [u8] {
@@ -197,7 +173,7 @@ fn point<'c>(certificate: &'c X509Certificate<'_>) -> &'c [u8] {
 }
 
 /// An IA5String such as `Milan-B0` or `Turin`: product, then the stepping after a hyphen.
-fn product(value: &[u8]) -> Option<Product> {
+pub(super) fn product(value: &[u8]) -> Option<Product> {
     const IA5_STRING: u8 = 0x16;
     let [IA5_STRING, len, text @ ..] = value else { return None };
     if usize::from(*len) != text.len() {

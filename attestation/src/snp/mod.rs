@@ -4,11 +4,14 @@
 //! [`Demands::judge`] holds the signed facts against policy and reference values.
 
 mod authentic;
+mod candidates;
 mod guest;
 mod platform;
 mod report;
 
 pub(crate) use authentic::endorse;
-pub use authentic::{AuthenticReport, authenticate, pick_chain};
+pub use authentic::{AuthenticReport, authenticate};
+pub(crate) use candidates::chain_of;
+pub use candidates::pick_chain;
 pub use platform::Demands;
 pub use report::{REPORT_LEN, Report};

@@ -1,7 +1,8 @@
 //! Intel's collateral as it is found in files: answers of the Provisioning Certification Service, and the JSON
 //! form that quote verification libraries exchange.
 
-use super::json::{self, JsonError};
+use super::documents::{QeIdentity, TcbInfo};
+use super::json::{self, Date, JsonError};
 use super::pem;
 use crate::Base64Bytes;
 use crate::collateral::{TDX_ITEM_MAX_BYTES, TdxCollateral};
@@ -95,6 +96,18 @@ impl TdxCollateral {
     }
 }
 
+/// Issue and next update (Unix seconds) of an answer with `tcbInfo` or `enclaveIdentity`.
+pub(crate) fn period(answer: &[u8]) -> Option<(u64, u64)> {
+    let dates = |issued: Date, next: Date| (issued.0, next.0);
+    if let Ok((text, _)) = signed_member(answer, "tcbInfo") {
+        let info = TcbInfo::read(&text.0).ok()?;
+        return Some(dates(info.issue_date, info.next_update));
+    }
+    let (text, _) = signed_member(answer, "enclaveIdentity").ok()?;
+    let identity = QeIdentity::read(&text.0).ok()?;
+    Some(dates(identity.issue_date, identity.next_update))
+}
+
 /// The signed text of one member, byte for byte, and the signature beside it.
 fn signed_member(
     answer: &[u8],
@@ -119,6 +132,14 @@ fn signature(text: &[u8], member: &'static str) -> Result<Base64Bytes, Collatera
         Some(bytes) if bytes.len() == 64 => Ok(bytes.into()),
         _ => Err(CollateralFileError::Form { member, expected: "64 bytes in hex" }),
     }
+}
+
+/// DER bytes of a chain of certificates, from PEM as services give it.
+pub(crate) fn certificates(text: &[u8]) -> Result<Vec<Vec<u8>>, CollateralFileError> {
+    let member = "a chain";
+    let canonical = chain(text, member)?;
+    pem::certificates(&canonical.0)
+        .map_err(|_| CollateralFileError::Form { member, expected: "PEM certificates" })
 }
 
 /// A chain in canonical PEM, from one whose lines may end in CR LF and whose last line may not end at all.

@@ -22,6 +22,7 @@ pub use authentic::{AuthenticQuote, Authority, PckChainError};
 pub use documents::DocumentError;
 pub use endorsed::CollateralError;
 pub use files::{COLLATERAL_FILE_MAX_BYTES, CollateralFileError, PcsAnswers};
+pub(crate) use files::{certificates, period};
 pub use json::JsonError;
 pub use pck::PckError;
 pub use pem::PemError;

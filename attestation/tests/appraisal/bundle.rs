@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ring::signature::{Ed25519KeyPair, KeyPair};
-use tiltyard_attestation::collateral::{Bundle, BundleError, Item, ItemKind, Manifest};
+use tiltyard_attestation::collateral::{Bundle, BundleError, Fetched, Item, ItemKind, MANIFEST, Manifest};
 use tiltyard_attestation::policy::Level;
 use tiltyard_attestation::{CheckId, Code, Collateral, Hex, Verdict};
 
@@ -94,4 +94,128 @@ fn col_04_a_bundle_that_expired_or_is_of_the_future() {
         }
         assert!(at(edit, Level::Lab).is_ok(), "lab warns");
     }
+}
+
+/// A folder's files as they are listed, fetched a day ago.
+fn fetched(files: &[(&str, Vec<u8>)]) -> BTreeMap<String, Fetched> {
+    let fetched = |content: &Vec<u8>| Fetched { content: content.clone(), at: NOW - DAY_S };
+    files.iter().map(|(path, content)| ((*path).to_owned(), fetched(content))).collect()
+}
+
+fn vector(path: &str) -> Vec<u8> {
+    std::fs::read(format!("{}/tests/vectors/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+/// Answers of Intel's service, made again from a set in its JSON form.
+fn answers() -> Vec<(&'static str, Vec<u8>)> {
+    let set: serde_json::Value =
+        serde_json::from_slice(&vector("tdx/dcapqvl_tdx_quote_collateral.json")).unwrap();
+    let text = |name: &str| set[name].as_str().unwrap();
+    let answer = |member: &str, name: &str| {
+        let signature = text(&format!("{name}_signature"));
+        format!(r#"{{"{member}":{},"signature":"{signature}"}}"#, text(name)).into_bytes()
+    };
+    let hex = |name: &str| {
+        let digits = text(name);
+        (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+    };
+    vec![
+        ("intel/tcbinfo-b0c06f000000", answer("tcbInfo", "tcb_info")),
+        ("intel/tcbinfo-chain-tdx", text("tcb_info_issuer_chain").into()),
+        ("intel/qeidentity-td", answer("enclaveIdentity", "qe_identity")),
+        ("intel/qeidentity-chain-td", text("qe_identity_issuer_chain").into()),
+        ("intel/pckcrl-platform", hex("pck_crl")),
+        ("intel/pckcrl-chain-platform", text("pck_crl_issuer_chain").into()),
+        ("intel/rootcrl-root", hex("root_ca_crl")),
+    ]
+}
+
+#[test]
+fn a_folder_of_every_kind_is_listed_with_its_dates_and_read_back() {
+    let mut folder = answers();
+    folder.extend([
+        ("amd/vcek-turin-1", file("vcek_turin.der").0),
+        ("amd/chain-milan", vector("snp/ask_ark_milan.pem")),
+        ("amd/crl-turin", file("good.crl").0),
+        ("nvidia/rim-vbios", vector("nvidia/rim/nvtrust_VBIOS_1010_0200_882_96005E0001_PROD.swidtag")),
+        ("nvidia/ocsp-1", vector("nvidia/minted/good.der")),
+        ("nvidia/crl-1", vector("nvidia/minted/empty.crl")),
+    ]);
+    let files = fetched(&folder);
+    let manifest = Manifest::list(&files, NOW, NOW + DAY_S).unwrap();
+    assert_eq!(manifest.items.len(), 13);
+    for item in &manifest.items {
+        let dated = item.kind != ItemKind::NvidiaRim;
+        assert_eq!((item.not_before.is_some(), item.fetched_at), (dated, NOW - DAY_S), "{item}");
+        assert!(item.not_after.is_none_or(|to| item.not_before.is_some_and(|from| from < to)), "{item}");
+    }
+    let dates = |path: &str| {
+        let item = manifest.items.iter().find(|item| item.to_string() == path).unwrap();
+        (item.not_before, item.not_after)
+    };
+    // The two dates in the text itself.
+    let issued = String::from_utf8(folder[0].1.clone()).unwrap();
+    let after = |name: &str| issued.split(&format!(r#""{name}":""#)).nth(1).unwrap()[..10].to_owned();
+    let day = |at: Option<u64>| at.unwrap() / DAY_S;
+    let (from, to) = dates("intel/tcbinfo-b0c06f000000");
+    assert_eq!(day(to) - day(from), 30, "{} to {}", after("issueDate"), after("nextUpdate"));
+
+    let signature = signer().sign(&manifest.signed_bytes());
+    let contents = files.into_iter().map(|(path, file)| (path, file.content)).collect();
+    let bytes = manifest.archive(signature.as_ref().try_into().unwrap(), &contents);
+    let collateral = Bundle::open(&bytes, &key()).unwrap().collateral().unwrap();
+    let Collateral { snp_certificates, snp_crls, tdx, rims, ocsp, nvidia_crls, .. } = &collateral;
+    let counts = [snp_certificates, snp_crls, rims, ocsp, nvidia_crls].map(Vec::len);
+    assert_eq!((counts, tdx.len()), ([3, 1, 1, 1, 1], 1));
+    let text = &folder[0].1;
+    assert!(text.windows(tdx[0].tcb_info.0.len()).any(|part| part == tdx[0].tcb_info.0), "byte for byte");
+}
+
+#[test]
+fn what_is_no_item_is_not_listed() {
+    let list = |path: &str, content: Vec<u8>| Manifest::list(&fetched(&[(path, content)]), NOW, NOW + DAY_S);
+    let crl = || file("good.crl").0;
+    for path in [
+        "amd/crl",
+        "amd/crl-",
+        "amd/crl-Turin",
+        "amd/crl-../x",
+        "amd/list-turin",
+        "crl-turin",
+        "",
+        "amd/crl-a/b",
+        "intel/tcbinfo-chain-",
+        "nvidia/rim-\u{e9}",
+        MANIFEST,
+    ] {
+        let error = list(path, crl()).unwrap_err().to_string();
+        assert!(
+            error.ends_with("expected the place of an item, as amd/crl-milan or nvidia/rim-ID"),
+            "{error}"
+        );
+    }
+    assert!(list(&format!("amd/crl-{}", "x".repeat(80)), crl()).is_ok());
+    assert!(list(&format!("amd/crl-{}", "x".repeat(81)), crl()).is_err());
+    for (path, content, expected) in [
+        ("amd/crl-turin", file("vcek_turin.der").0, "expected a DER revocation list"),
+        ("amd/crl-turin", [crl(), vec![0]].concat(), "expected a DER revocation list"),
+        ("amd/vcek-1", crl(), "expected a DER certificate"),
+        ("amd/chain-turin", file("ask_turin.der").0, "expected PEM certificates"),
+        ("amd/chain-turin", vec![], "expected PEM certificates"),
+        ("nvidia/ocsp-1", crl(), "expected a DER OCSP answer"),
+        ("intel/tcbinfo-1", b"{}".to_vec(), "expected an answer of Intel's certification service (JSON)"),
+    ] {
+        let error = list(path, content).unwrap_err().to_string();
+        assert_eq!(error, format!("collateral bundle: {path}: {expected}"));
+    }
+}
+
+#[test]
+fn col_01_an_id_that_makes_the_place_of_another_kind() {
+    // `chain-x` of TCB info would stand where the chain `x` stands.
+    let edit = |manifest: &mut Manifest| {
+        manifest.items[0].kind = ItemKind::IntelTcbInfo;
+        manifest.items[0].id = "chain-x".to_owned();
+    };
+    assert_eq!(Bundle::open(&bundle(edit, |_| {}), &key()).map(|_| ()), Err(BundleError::Manifest));
 }

@@ -46,6 +46,43 @@ fn snp_04_another_signer_or_other_bytes() {
 }
 
 #[test]
+fn a_report_without_certificates_takes_those_of_its_chip_from_the_collateral() {
+    let known = |names: &[&str]| {
+        let mut setup = Setup::lab();
+        setup.collateral.snp_certificates = files(names);
+        setup
+    };
+    let bare = || Guest::turin().certificates(&[]).evidence();
+    let other_chips = ["vcek_milan.der", "ask_milan.der", "ark_milan.der", "vlek_milan.der", "ark_turin.der"];
+    for of_chip in [["vcek_turin.der", "ask_turin.der"], ["ask_turin.der", "vcek_turin.der"]] {
+        let all = [&other_chips[..], &of_chip, &of_chip].concat();
+        known(&all).appraise(&bare()).unwrap();
+    }
+    // What is not a certificate is nobody's.
+    let mut setup = known(&["vcek_turin.der", "ask_turin.der"]);
+    setup.collateral.snp_certificates.push(vec![0x30; 9].into());
+    setup.appraise(&bare()).unwrap();
+
+    assert_eq!(known(&other_chips).refused(&bare()), chain(Code::ChainShape), "no key of this chip");
+    let tcb_of_another = |at: usize| {
+        let mut guest = Guest::turin().certificates(&[]);
+        guest.report[at] ^= 1;
+        known(&["vcek_turin.der", "ask_turin.der"]).refused(&guest.evidence())
+    };
+    assert_eq!(tcb_of_another(0x180), chain(Code::ChainShape), "no key of these versions");
+    assert_eq!(tcb_of_another(0x1A0), chain(Code::ChainShape), "no key of this chip");
+    assert_eq!(tcb_of_another(0x1B0), chain(Code::ChainShape), "no key of an id that only begins alike");
+
+    // What was found is verified like what came along.
+    let forged = known(&["vcek_turin.der", "ask_forged.der"]).refused(&bare());
+    assert_eq!(forged.len(), 1);
+    assert_eq!(forged[0].0, CheckId::Snp06);
+    // A chain that came along is the one that counts.
+    let came = Guest::turin().certificates(&["vcek_turin.der"]).evidence();
+    assert_eq!(known(&["vcek_turin.der", "ask_turin.der"]).refused(&came), chain(Code::ChainShape));
+}
+
+#[test]
 fn snp_06_too_few_too_many_or_other_certificates() {
     assert_eq!(refused(&[]), chain(Code::ChainShape));
     assert_eq!(refused(&["vcek_turin.der"]), chain(Code::ChainShape));

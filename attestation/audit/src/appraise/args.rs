@@ -109,6 +109,16 @@ pub(crate) enum InputError {
     Clock,
 }
 
+impl InputError {
+    /// Arguments that don't go together, whatever the files hold.
+    pub(crate) fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Nothing | Self::TwoCpus | Self::Needs { .. } | Self::Pairs { .. } | Self::TwoSources
+        )
+    }
+}
+
 /// What the arguments mean.
 pub(crate) struct Evidence {
     exhibits: Exhibits,
@@ -161,10 +171,18 @@ impl LowEvidence {
                 }))
             }
             (true, None) => {
-                let Some(vcek) = &self.vcek else {
-                    return Err(InputError::Needs { flag: "--snp-report or --cert-chain", needs: "--vcek" });
-                };
                 let report = self.snp_report.as_deref().map(Input::read).transpose()?;
+                let report = report.map(|input| input.binary_or_hex());
+                let Some(vcek) = &self.vcek else {
+                    // A bundle may hold the chip's certificates.
+                    return match self.collateral.is_some() && report.is_some() && self.cert_chain.is_empty() {
+                        true => Ok(Some(CpuExhibit::Snp { report, certificates: Vec::new() })),
+                        false => Err(InputError::Needs {
+                            flag: "--snp-report or --cert-chain",
+                            needs: "--vcek, or --collateral with a bundle that holds it",
+                        }),
+                    };
+                };
                 let input = Input::read(vcek)?;
                 let [vek] = <[Vec<u8>; 1]>::try_from(input.der()?)
                     .map_err(|all| input.form("one certificate", all.len()))?;
@@ -180,7 +198,7 @@ impl LowEvidence {
                         "{left_out} certificate(s) of the chain files are not of this chain and were left out"
                     ));
                 }
-                Ok(Some(CpuExhibit::Snp { report: report.map(|input| input.binary_or_hex()), certificates }))
+                Ok(Some(CpuExhibit::Snp { report, certificates }))
             }
         }
     }

@@ -9,7 +9,7 @@ use tiltyard_provisioning::dataset::Mapping;
 use tiltyard_provisioning::keyid::{ID_MAX_BYTES, KeyId, is_id};
 
 use super::LowArgs;
-use super::low::{self, BrokerRole, LowCharter, LowCommand};
+use super::low::{self, BrokerRole, LowCharter, LowCollateral, LowCommand};
 use crate::PassphraseSource;
 
 /// Longest name, label, licence or column, in bytes.
@@ -30,6 +30,7 @@ pub(crate) enum Command {
     CharterSign(CharterSignArgs),
     CharterDiff { old: PathBuf, new: PathBuf },
     CharterShow { envelope: PathBuf },
+    CollateralSign(CollateralSignArgs),
     Serve(ServeArgs),
     Open(OpenArgs),
 }
@@ -89,12 +90,20 @@ pub(crate) struct CharterSignArgs {
     pub confirm: Option<String>,
 }
 
+pub(crate) struct CollateralSignArgs {
+    pub home: HomeArgs,
+    pub from: PathBuf,
+    pub expires_days: u32,
+    pub out: PathBuf,
+}
+
 pub(crate) struct ServeArgs {
     pub home: HomeArgs,
     pub charter: PathBuf,
     pub listen: SocketAddr,
     pub anchors: Option<PathBuf>,
     pub collateral: Option<PathBuf>,
+    pub collateral_key: Option<Hex<32>>,
     pub port_file: Option<PathBuf>,
 }
 
@@ -140,6 +149,7 @@ impl TryFrom<LowCommand> for Command {
             LowCommand::Charter(LowCharter::Sign(low)) => Self::CharterSign(low.into()),
             LowCommand::Charter(LowCharter::Diff(low)) => Self::CharterDiff { old: low.old, new: low.new },
             LowCommand::Charter(LowCharter::Show(low)) => Self::CharterShow { envelope: low.envelope },
+            LowCommand::Collateral(LowCollateral::Sign(low)) => Self::CollateralSign(low.into()),
             LowCommand::Serve(low) => Self::Serve(low.try_into()?),
             LowCommand::Open(low) => Self::Open(low.try_into()?),
         })
@@ -244,6 +254,12 @@ impl From<low::CharterSign> for CharterSignArgs {
     }
 }
 
+impl From<low::CollateralSign> for CollateralSignArgs {
+    fn from(low: low::CollateralSign) -> Self {
+        Self { home: low.unlock.into(), from: low.from, expires_days: low.expires_days, out: low.out }
+    }
+}
+
 impl TryFrom<low::Serve> for ServeArgs {
     type Error = UsageError;
 
@@ -259,6 +275,7 @@ impl TryFrom<low::Serve> for ServeArgs {
             listen,
             anchors: low.anchors,
             collateral: low.collateral,
+            collateral_key: low.collateral_key,
             port_file: low.port_file,
         })
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tiltyard_attestation::Hex;
 
 /// Keeps a party's keys, seals its data, and releases keys to attested guests.
 ///
@@ -41,6 +42,9 @@ pub(super) enum LowCommand {
     /// Sign, show or compare charters
     #[command(subcommand)]
     Charter(LowCharter),
+    /// Sign collateral for sites without a network
+    #[command(subcommand)]
+    Collateral(LowCollateral),
     /// Serve the broker protocol
     Serve(Serve),
     /// Open an artefact or log whose key was deposited here
@@ -55,6 +59,12 @@ pub(super) enum LowCharter {
     Diff(CharterDiff),
     /// Print what an envelope holds and who signed it
     Show(CharterShow),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum LowCollateral {
+    /// Make a signed bundle of the vendors' files in a folder
+    Sign(CollateralSign),
 }
 
 /// A home that must be unlocked.
@@ -227,6 +237,22 @@ pub(super) struct CharterShow {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct CollateralSign {
+    #[command(flatten)]
+    pub unlock: Unlock,
+    /// Folder with the files where a bundle has them: amd/{vcek,chain,crl}-ID, intel/{tcbinfo,tcbinfo-chain,qeidentity,
+    /// qeidentity-chain,pckcrl,pckcrl-chain,rootcrl}-ID, nvidia/{rim,ocsp,crl}-ID
+    #[arg(long, value_name = "FOLDER")]
+    pub from: PathBuf,
+    /// Days until the bundle is stale, whatever its items say, 1 to 366
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=366))]
+    pub expires_days: u32,
+    /// Where to write the bundle
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Serve {
     #[command(flatten)]
     pub unlock: Unlock,
@@ -238,9 +264,12 @@ pub(super) struct Serve {
     /// A foreign anchor set: taken only when a `lab` charter names its digest
     #[arg(long, value_name = "FILE")]
     pub anchors: Option<PathBuf>,
-    /// Certificates and revocation lists of the vendors
+    /// Certificates, revocation lists and reference values of the vendors: JSON, or a signed bundle
     #[arg(long, value_name = "FILE")]
     pub collateral: Option<PathBuf>,
+    /// Ed25519 key of whoever signed the bundle; without it, this home's own
+    #[arg(long, value_name = "HEX", requires = "collateral")]
+    pub collateral_key: Option<Hex<32>>,
     /// Write the port here once listening
     #[arg(long, value_name = "FILE")]
     pub port_file: Option<PathBuf>,

@@ -7,8 +7,8 @@ mod print;
 use std::process::ExitCode;
 
 pub(crate) use high::{
-    CharterSignArgs, Command, EnrolArgs, HiArgs, HomeArgs, InitArgs, OpenArgs, SealArgs, ServeArgs,
-    SubmitArgs,
+    CharterSignArgs, CollateralSignArgs, Command, EnrolArgs, HiArgs, HomeArgs, InitArgs, OpenArgs, SealArgs,
+    ServeArgs, SubmitArgs,
 };
 pub use low::LowArgs;
 pub(crate) use low::OutputForm;

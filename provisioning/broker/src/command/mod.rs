@@ -1,6 +1,7 @@
 //! The commands: each reads its files, asks the library, writes its files, prints its facts.
 
 mod charter;
+mod collateral;
 mod enrol;
 mod home;
 mod open;
@@ -34,6 +35,7 @@ pub(crate) fn execute(command: Command, form: OutputForm) -> Result<(), BrokerEr
         Command::CharterSign(args) => charter::sign(&args, form),
         Command::CharterDiff { old, new } => charter::diff(&old, &new, form),
         Command::CharterShow { envelope } => charter::show(&envelope, form),
+        Command::CollateralSign(args) => collateral::sign(&args, form),
         Command::Serve(args) => serve::serve(&args, form),
         Command::Open(args) => open::open(&args, form),
     }

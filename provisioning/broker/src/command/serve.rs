@@ -9,14 +9,11 @@ use tiltyard_attestation::{Collateral, Hex};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{DOCUMENT_MAX_BYTES, read_document};
+use super::{DOCUMENT_MAX_BYTES, collateral, read_document};
 use crate::cli::{Facts, OutputForm, ServeArgs};
 use crate::protocol::{Core, Setup};
 use crate::serve::{acceptor, serve as run};
 use crate::{BrokerError, Home, Passphrase, now, read_limited, write_private};
-
-/// Largest set of revocation lists that is read, in bytes.
-const COLLATERAL_MAX_BYTES: u64 = 32 * 1024 * 1024;
 
 #[derive(Serialize)]
 struct Serving {
@@ -30,12 +27,15 @@ pub(super) fn serve(args: &ServeArgs, form: OutputForm) -> Result<(), BrokerErro
     let home = Home::open(&args.home.dir)?;
     let lock = home.lock_for_serving()?;
     let unlocked = home.unlock(&Passphrase::read(args.home.passphrase)?)?;
-    unlocked.broker("serve")?;
+    let own_key = unlocked.broker("serve")?.signing_key;
     let tls = unlocked.tls()?;
     let setup = Setup {
         charter: read_limited(&args.charter, DOCUMENT_MAX_BYTES)?,
         anchors: args.anchors.as_deref().map(read_document).transpose()?,
-        collateral: args.collateral.as_deref().map_or(Ok(Collateral::none()), read_collateral)?,
+        collateral: match &args.collateral {
+            None => Collateral::none(),
+            Some(path) => collateral::read(path, &args.collateral_key.unwrap_or(own_key))?,
+        },
     };
     let core = Arc::new(Core::unlocked(unlocked, setup, now())?);
     let (acceptor, server_spki) = acceptor(&tls)?;
@@ -62,12 +62,6 @@ pub(super) fn serve(args: &ServeArgs, form: OutputForm) -> Result<(), BrokerErro
     })?;
     drop(lock);
     Ok(())
-}
-
-fn read_collateral(path: &Path) -> Result<Collateral, BrokerError> {
-    let bytes = read_limited(path, COLLATERAL_MAX_BYTES)?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| BrokerError::Document { path: path.into(), what: error.to_string() })
 }
 
 impl Facts for Serving {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod charter;
+mod collateral;
 mod data;
 mod home;
 mod peer;

@@ -1,0 +1,132 @@
+//! `collateral sign`: the vendors' files of one folder as a signed bundle; and the reading of collateral.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use tiltyard_attestation::collateral::{BUNDLE_MAX_BYTES, Bundle, BundleError, Fetched, ITEMS_MAX, Manifest};
+use tiltyard_attestation::{Collateral, Hex};
+
+use super::unlock;
+use crate::cli::{CollateralSignArgs, Facts, OutputForm};
+use crate::identity::Secret;
+use crate::{BrokerError, now, read_limited, write_private};
+
+const DAY_S: u64 = 86_400;
+/// Largest file of collateral, in bytes: a bundle, or as JSON.
+const COLLATERAL_MAX_BYTES: u64 = BUNDLE_MAX_BYTES as u64;
+
+#[derive(Serialize)]
+struct Signed {
+    bundle: PathBuf,
+    items: usize,
+    /// SHA-256 of the manifest.
+    manifest: Hex<32>,
+    /// Ed25519 key to open it with.
+    key: Hex<32>,
+    /// Unix seconds.
+    expires_at: u64,
+    /// Items whose vendor will have replaced them before the bundle expires.
+    stale_before: Vec<String>,
+}
+
+pub(super) fn sign(args: &CollateralSignArgs, form: OutputForm) -> Result<(), BrokerError> {
+    let files = read_folder(&args.from)?;
+    let refused =
+        |error: BundleError| BrokerError::Document { path: args.from.clone(), what: error.to_string() };
+    let created_at = now();
+    let expires_at = created_at.saturating_add(u64::from(args.expires_days).saturating_mul(DAY_S));
+    let manifest = Manifest::list(&files, created_at, expires_at).map_err(refused)?;
+
+    let home = unlock(&args.home)?;
+    let key = home.broker("collateral sign")?.signing_key;
+    let signature = home.ed25519(Secret::Signing)?.sign(&manifest.signed_bytes());
+    let signature =
+        signature.as_ref().try_into().map_err(|_| BrokerError::Internal { what: "a signature" })?;
+    let contents = files.into_iter().map(|(path, file)| (path, file.content)).collect();
+    let bundle = manifest.archive(signature, &contents);
+    // Read as a site will read it: what it would refuse is not handed out.
+    Bundle::open(&bundle, &key).and_then(|bundle| bundle.collateral()).map_err(refused)?;
+    write_private(&args.out, &bundle)?;
+
+    let stale = |item: &&tiltyard_attestation::collateral::Item| {
+        item.not_after.is_some_and(|not_after| not_after < expires_at)
+    };
+    Signed {
+        bundle: args.out.clone(),
+        items: manifest.items.len(),
+        manifest: Hex::sha256(&manifest.to_bytes()),
+        key,
+        expires_at,
+        stale_before: manifest.items.iter().filter(stale).map(ToString::to_string).collect(),
+    }
+    .print(form);
+    Ok(())
+}
+
+/// Collateral as it stands in a file: a bundle that `key` signed, or JSON.
+pub(super) fn read(path: &Path, key: &Hex<32>) -> Result<Collateral, BrokerError> {
+    let bytes = read_limited(path, COLLATERAL_MAX_BYTES)?;
+    let refused = |what: String| BrokerError::Document { path: path.into(), what };
+    if bytes.trim_ascii_start().starts_with(b"{") {
+        return serde_json::from_slice(&bytes).map_err(|error| refused(error.to_string()));
+    }
+    Bundle::open(&bytes, key)
+        .and_then(|bundle| bundle.collateral())
+        .map_err(|error| refused(error.to_string()))
+}
+
+/// Every file of a folder's folders, by the two names of its path.
+fn read_folder(folder: &Path) -> Result<BTreeMap<String, Fetched>, BrokerError> {
+    let mut files = BTreeMap::new();
+    let mut total = 0;
+    for vendor in entries(folder)? {
+        for path in entries(&vendor)? {
+            let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+            let (Some(first), Some(second)) = (name(&vendor), name(&path)) else { continue };
+            let content = read_limited(&path, COLLATERAL_MAX_BYTES)?;
+            let at = modified(&path).map_err(|source| BrokerError::io("read", &path, source))?;
+            total += content.len();
+            files.insert(format!("{first}/{second}"), Fetched { content, at });
+            if total > BUNDLE_MAX_BYTES || files.len() > ITEMS_MAX {
+                let what = format!("expected at most {ITEMS_MAX} files and {BUNDLE_MAX_BYTES} bytes in all");
+                return Err(BrokerError::Document { path: folder.into(), what });
+            }
+        }
+    }
+    if files.is_empty() {
+        let what = "expected files as amd/crl-milan or nvidia/rim-ID, found none".into();
+        return Err(BrokerError::Document { path: folder.into(), what });
+    }
+    Ok(files)
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, BrokerError> {
+    let read = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
+    let mut paths = read().map_err(|source| BrokerError::io("read", folder, source))?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn modified(path: &Path) -> io::Result<u64> {
+    let at: SystemTime = fs::metadata(path)?.modified()?;
+    Ok(at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+impl Facts for Signed {
+    fn lines(&self) -> Vec<String> {
+        let stale = self.stale_before.iter().map(|item| format!("stale earlier: {item}"));
+        [
+            format!("bundle   {}, {} items", self.bundle.display(), self.items),
+            format!("manifest {}", self.manifest),
+            format!("key      {}", self.key),
+            format!("expires  {} (Unix seconds)", self.expires_at),
+        ]
+        .into_iter()
+        .chain(stale)
+        .collect()
+    }
+}

@@ -1,0 +1,112 @@
+//! `collateral sign`, and what `serve` takes.
+
+use tiltyard_attestation::collateral::{Bundle, ItemKind};
+use tiltyard_attestation::{Collateral, Hex};
+
+use super::charter::signed;
+use super::*;
+
+const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../attestation/tests/vectors/");
+const SIGN: &str =
+    "collateral sign --dir owner --from vendors --expires-days 30 --out site.tar --passphrase-fd 0";
+
+fn place(trial: &Trial, path: &str, vector: &str) {
+    let path = trial.path("vendors").join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::copy(format!("{VECTORS}{vector}"), path).unwrap();
+}
+
+/// A trial whose owner has a folder with two lists, a chain and a VCEK of AMD's.
+fn trial() -> (Trial, Hex<32>) {
+    let trial = signed();
+    let owner = trial.run_with("identity --dir owner", "").out;
+    place(&trial, "amd/crl-turin", "minted/good.crl");
+    place(&trial, "amd/crl-genoa", "minted/past.crl");
+    place(&trial, "amd/chain-milan", "snp/ask_ark_milan.pem");
+    place(&trial, "amd/vcek-milan-1", "snp/virtee_milan_vcek.der");
+    (trial, owner["signing_key"].as_str().unwrap().parse().unwrap())
+}
+
+#[test]
+fn a_folder_becomes_a_bundle_that_opens_with_the_homes_key() {
+    let (trial, key) = trial();
+    let facts = trial.facts(SIGN);
+    assert_eq!((&facts["items"], &facts["key"]), (&json(4), &Value::from(key.to_string())));
+    // A list that ends before the bundle does is named.
+    assert_eq!(facts["stale_before"], serde_json::json!(["amd/crl-genoa"]));
+    let bytes = fs::read(trial.path("site.tar")).unwrap();
+    let bundle = Bundle::open(&bytes, &key).unwrap();
+    assert_eq!(bundle.items(ItemKind::AmdCrl).map(|(id, _)| id).collect::<Vec<_>>(), ["genoa", "turin"]);
+    let Collateral { snp_certificates, snp_crls, .. } = bundle.collateral().unwrap();
+    assert_eq!((snp_certificates.len(), snp_crls.len()), (3, 2));
+    assert!(Bundle::open(&bytes, &Hex([1; 32])).is_err());
+    let life_s = bundle.manifest().expires_at - bundle.manifest().created_at;
+    assert_eq!(life_s, 30 * 86_400);
+}
+
+fn json(number: u64) -> Value {
+    Value::from(number)
+}
+
+#[test]
+fn what_a_site_would_refuse_is_not_signed() {
+    let (trial, _) = trial();
+    let refused = |what: &str| {
+        let answer = trial.run(SIGN);
+        assert!([1, 3].contains(&answer.code), "{what}: {}", answer.code);
+        assert!(answer.stderr.contains(what), "{what}: {}", answer.stderr);
+        assert!(!trial.path("site.tar").exists(), "{what}");
+    };
+    place(&trial, "amd/notes.txt", "minted/good.crl");
+    refused("amd/notes.txt: expected the place of an item");
+    fs::remove_file(trial.path("vendors/amd/notes.txt")).unwrap();
+    place(&trial, "amd/crl-milan", "snp/virtee_milan_vcek.der");
+    refused("amd/crl-milan: expected a DER revocation list");
+    fs::remove_file(trial.path("vendors/amd/crl-milan")).unwrap();
+    place(&trial, "intel/rootcrl-root", "tdx/gotdx_rootcrl.der");
+    place(&trial, "intel/pckcrl-platform", "minted/good.crl");
+    trial.facts(SIGN);
+    fs::remove_file(trial.path("site.tar")).unwrap();
+    // TCB info alone makes no set.
+    place(&trial, "intel/tcbinfo-50806f000000", "tdx/gotdx_sample_tcbInfo_response");
+    refused("intel/pckcrl-chain-platform");
+    fs::remove_dir_all(trial.path("vendors")).unwrap();
+    refused("vendors");
+    fs::create_dir(trial.path("vendors")).unwrap();
+    refused("expected files as amd/crl-milan or nvidia/rim-ID, found none");
+    for days in ["0", "367", "-1", "x"] {
+        let line = SIGN.replace("30", days);
+        assert_eq!(trial.run(&line).code, 2, "{days}");
+    }
+}
+
+#[test]
+fn serve_takes_a_bundle_of_its_own_key_or_of_the_named_one() {
+    let (trial, key) = trial();
+    trial.facts(SIGN);
+    let serve = |more: &str| {
+        let line =
+            format!("serve --dir owner --charter signed.json --passphrase-fd 0 --listen 127.0.0.1:0 {more}");
+        let mut child = broker(trial.folder.path(), &line).spawn().unwrap();
+        let _ = writeln!(child.stdin.take().unwrap(), "{PASSPHRASE}");
+        let mut first = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut first)
+            .unwrap();
+        let _ = child.kill();
+        (first, String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap())
+    };
+    for more in ["", &format!("--collateral-key {key}")] {
+        let (first, stderr) = serve(&format!("--collateral site.tar {more}"));
+        assert!(first.contains("vendor root"), "{more}: {stderr}");
+    }
+    let (first, stderr) = serve(&format!("--collateral site.tar --collateral-key {}", "01".repeat(32)));
+    assert_eq!(first, "");
+    assert!(stderr.contains("the signature is not by key 0101"), "{stderr}");
+    let mut bent = fs::read(trial.path("site.tar")).unwrap();
+    let at = bent.len() / 2;
+    bent[at] ^= 1;
+    trial.write("site.tar", bent);
+    assert_eq!(serve("--collateral site.tar").0, "");
+    let (_, stderr) = serve("--collateral-key 00");
+    assert!(stderr.contains("--collateral-key"), "{stderr}");
+}
