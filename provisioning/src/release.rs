@@ -98,6 +98,11 @@ pub fn ledger_origin(tenant: &str, owner: BrokerOwner) -> String {
     format!("{tenant}/tiltyard/ledger/{owner}")
 }
 
+/// Audience of the result tokens under a charter: whoever knows its digest `p`.
+pub fn token_audience(p: &Hex<32>) -> String {
+    format!("urn:tiltyard:charter:{p}")
+}
+
 /// One guest's right to its role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -28,6 +28,8 @@ mod record;
 mod sim;
 #[path = "hostile/stages.rs"]
 mod stages;
+#[path = "hostile/tokens.rs"]
+mod tokens;
 #[path = "hostile/wire.rs"]
 mod wire;
 #[path = "hostile/yard.rs"]

@@ -12,6 +12,7 @@ use tiltyard_provisioning::bundle::BUNDLE_MAX_BYTES;
 
 use crate::appraise::{self, Examined, LowCollateral, LowEvidence};
 use crate::text::{Colour, Detail, coloured};
+use crate::token::LowToken;
 use crate::verify::{Audit, Overall, Pins, verify};
 
 /// Largest anchor document, in bytes.
@@ -38,6 +39,13 @@ enum LowCommand {
     /// Look into a signed bundle of collateral
     #[command(subcommand)]
     Collateral(LowBundle),
+    /// Read a result token: what a broker found of a guest
+    Token {
+        #[command(flatten)]
+        token: LowToken,
+        #[arg(long, value_enum, default_value_t = OutputForm::Text)]
+        output: OutputForm,
+    },
     /// Print the checklist of the appraisal
     Checks {
         #[arg(long, value_enum, default_value_t = OutputForm::Text)]
@@ -149,6 +157,7 @@ pub fn main() -> ExitCode {
         LowCommand::Collateral(LowBundle::Verify { bundle, output }) => {
             inspect(&bundle, output, Demand::Current)
         }
+        LowCommand::Token { token, output } => read_token(&token, output),
         LowCommand::Checks { output } => checks(output).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|failed| {
@@ -227,6 +236,15 @@ fn inspect(bundle: &LowCollateral, output: OutputForm, demand: Demand) -> Result
         Demand::Current => inspected.holds(),
     };
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+fn read_token(token: &LowToken, output: OutputForm) -> Result<ExitCode, Failed> {
+    let read = token.read(appraise::now(token.at)?)?;
+    print(&match output {
+        OutputForm::Text => read.text(),
+        OutputForm::Json => format!("{}\n", serde_json::to_string_pretty(&read)?),
+    })?;
+    Ok(if read.holds() { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
 fn shown(audit: &Audit, args: &LowVerify) -> Result<String, Failed> {

@@ -16,6 +16,7 @@ mod promises;
 mod report;
 mod roll;
 mod text;
+mod token;
 mod verify;
 mod work;
 

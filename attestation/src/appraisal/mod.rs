@@ -56,6 +56,11 @@ impl Verifier {
         Self { anchors, policy, reference: Some(reference), links: Links::new() }
     }
 
+    /// What it appraises under.
+    pub fn policy(&self) -> &AppraisalPolicy {
+        &self.policy
+    }
+
     /// A verifier for looking at evidence by itself, as a policy document says ([`Verifier::examine`]).
     pub fn for_examination(anchors: TrustAnchors, document: &PolicyDocument) -> Result<Self, PolicyError> {
         let (policy, reference) = (document.policy()?, document.reference.clone());

@@ -175,6 +175,10 @@ impl Home {
         Ok(Self { dir: dir.into(), store, identity })
     }
 
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     pub(crate) fn identity(&self) -> &Identity {
         &self.identity
     }

@@ -45,6 +45,13 @@ pub(crate) fn done<S: AsRef<OsStr>>(dir: &Path, args: impl IntoIterator<Item = S
     finished.stdout
 }
 
+/// Runs one command that reads a home without its passphrase.
+pub(crate) fn look(dir: &Path, args: &[&str]) -> Finished {
+    let mut command = Command::new(broker());
+    command.args(args).arg("--dir").arg(dir).args(["--output", "json"]);
+    finish(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+}
+
 /// A broker that serves; ended on drop.
 pub(crate) struct Serving {
     child: Child,

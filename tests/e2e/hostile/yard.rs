@@ -18,13 +18,13 @@ use tiltyard_simulator::mint::Draft;
 
 use crate::guest::Guest;
 use crate::parties::{DATASETS, TENANT, parties, write};
-use crate::program::{Finished, PASSPHRASE, ServeFiles, Serving};
+use crate::program::{self, Finished, PASSPHRASE, ServeFiles, Serving};
 use crate::wire::{Line, Problem};
 
 /// A broker under attack.
 pub(crate) struct Yard {
     serving: Serving,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Yard {
@@ -33,7 +33,7 @@ impl Yard {
         let dir = tempfile::tempdir().unwrap();
         parties().copy_homes(dir.path());
         let serving = serve(dir.path(), &parties().envelope).unwrap_or_else(|said| panic!("{said:?}"));
-        Self { serving, _dir: dir }
+        Self { serving, dir }
     }
 
     pub(crate) fn line(&self) -> Line {
@@ -67,6 +67,18 @@ impl Yard {
         let nonce = challenge(&mut line, guest)?;
         let request = request(guest, &line, nonce, key_ids, edit);
         attest(&mut line, &request)
+    }
+
+    /// The newest result token of a guest's lease, as the broker's own command prints it.
+    pub(crate) fn token(&self, guest: &Guest) -> String {
+        let printed = self.try_token(guest);
+        assert_eq!(printed.exit, Some(0), "{}", printed.stderr);
+        printed.stdout["token"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn try_token(&self, guest: &Guest) -> Finished {
+        let lease = guest.challenge().lease.to_string();
+        program::look(&self.dir.path().join("owner"), &["token", "--lease", &lease])
     }
 
     /// A referee that holds a lease.

@@ -308,7 +308,7 @@ fn unpadded(mut quote: Vec<u8>, notes: &mut Vec<String>) -> Vec<u8> {
 }
 
 /// RFC 3339, or Unix seconds.
-pub(super) fn time(text: &str) -> Result<u64, String> {
+pub(crate) fn time(text: &str) -> Result<u64, String> {
     if let Ok(seconds) = text.parse::<u64>() {
         return Ok(seconds);
     }

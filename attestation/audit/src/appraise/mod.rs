@@ -8,9 +8,9 @@ mod page;
 mod read;
 mod table;
 
-pub(crate) use args::{InputError, LowEvidence, now};
+pub(crate) use args::{InputError, LowEvidence, now, time};
 pub(crate) use collateral::LowCollateral;
 pub(crate) use explain::explain;
 pub(crate) use page::html;
-pub(crate) use read::FileError;
+pub(crate) use read::{FileError, Input};
 pub(crate) use table::{Examined, text};

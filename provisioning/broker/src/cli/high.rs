@@ -32,6 +32,7 @@ pub(crate) enum Command {
     CharterShow { envelope: PathBuf },
     CollateralSign(CollateralSignArgs),
     Serve(ServeArgs),
+    Token { dir: PathBuf, lease: Hex<16> },
     Open(OpenArgs),
 }
 
@@ -151,6 +152,7 @@ impl TryFrom<LowCommand> for Command {
             LowCommand::Charter(LowCharter::Show(low)) => Self::CharterShow { envelope: low.envelope },
             LowCommand::Collateral(LowCollateral::Sign(low)) => Self::CollateralSign(low.into()),
             LowCommand::Serve(low) => Self::Serve(low.try_into()?),
+            LowCommand::Token(low) => Self::Token { dir: low.dir, lease: low.lease },
             LowCommand::Open(low) => Self::Open(low.try_into()?),
         })
     }

@@ -47,6 +47,8 @@ pub(super) enum LowCommand {
     Collateral(LowCollateral),
     /// Serve the broker protocol
     Serve(Serve),
+    /// Print the newest result token of a lease; needs no passphrase
+    Token(Token),
     /// Open an artefact or log whose key was deposited here
     Open(Open),
 }
@@ -273,6 +275,16 @@ pub(super) struct Serve {
     /// Write the port here once listening
     #[arg(long, value_name = "FILE")]
     pub port_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Token {
+    /// Folder of keys and store
+    #[arg(long)]
+    pub dir: PathBuf,
+    /// The guest's lease, 32 hex digits
+    #[arg(long, value_name = "HEX")]
+    pub lease: Hex<16>,
 }
 
 #[derive(Debug, Args)]

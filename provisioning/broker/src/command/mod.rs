@@ -8,6 +8,7 @@ mod open;
 mod seal;
 mod serve;
 mod submit;
+mod token;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,7 @@ pub(crate) fn execute(command: Command, form: OutputForm) -> Result<(), BrokerEr
         Command::CharterShow { envelope } => charter::show(&envelope, form),
         Command::CollateralSign(args) => collateral::sign(&args, form),
         Command::Serve(args) => serve::serve(&args, form),
+        Command::Token { dir, lease } => token::token(&dir, &lease, form),
         Command::Open(args) => open::open(&args, form),
     }
 }

@@ -13,6 +13,7 @@ use tiltyard_provisioning::ledger::PROOF_MAX_HASHES;
 use tiltyard_provisioning::release::{AttestAnswer, AttestRequest};
 use tiltyard_provisioning::statement::Signed;
 
+use super::grant::Shown;
 use super::{Channel, Code, Core, Denial};
 use crate::store::devices::{self, HeldDevice};
 use crate::store::nonces::{self, NotTaken, Taken};
@@ -83,10 +84,10 @@ impl Core {
     ) -> Result<Signed<AttestAnswer>, Denial> {
         within_limits(request)?;
         let (taken, now) = self.take_nonce(&Self::nonce_of(request)?, now)?;
-        let attested = self.appraise(taken, &request.evidence, channel, now)?;
+        let result = self.appraise(taken, &request.evidence, channel, now)?;
         // The envelope as appraised, for auditors; strings and integers only, which always serialise.
         let evidence = serde_jcs::to_vec(&request.evidence).unwrap_or_default();
-        self.grant(&attested, request, &evidence)
+        self.grant(&Attested::from(&result), request, Shown { evidence: &evidence, result: Some(&result) })
     }
 
     /// Consumes the nonce before anything else is looked at, and for good: this commits by itself.
@@ -110,7 +111,7 @@ impl Core {
         evidence: &Evidence,
         channel: Channel,
         now: u64,
-    ) -> Result<Attested, Denial> {
+    ) -> Result<AttestationResult, Denial> {
         let Taken { nonce, role, charter, order, lease, issued_at } = taken;
         let challenge = Challenge::new(nonce, role, charter, order, lease, issued_at);
         let challenge = match channel {
@@ -125,7 +126,7 @@ impl Core {
             let detail = format!("expected KEM {KEM_XWING:#06x} or better, found {got:#06x}");
             return Err(Denial { reason: Some("KemBelowFloor"), ..Denial::new(Code::PolicyDeny, detail) });
         }
-        Ok(Attested::from(&result))
+        Ok(result)
     }
 
     /// What this broker knows of devices: this lease's from before (BND-10), and those of other guests (GPU-15).

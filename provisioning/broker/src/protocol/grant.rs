@@ -1,11 +1,11 @@
 //! What an attested guest is given: the checks after the appraisal, the ledger entry, the sealed keys.
 
 use rusqlite::Connection;
-use tiltyard_attestation::Role;
+use tiltyard_attestation::{AttestationResult, Role};
 use tiltyard_provisioning::dek::{WrapAad, WrapKind};
 use tiltyard_provisioning::hpke::{release_aad, release_info, seal_to};
 use tiltyard_provisioning::keyid::KeyId;
-use tiltyard_provisioning::ledger::{Checkpoint, MerkleLog};
+use tiltyard_provisioning::ledger::{Checkpoint, MerkleLog, TlogProof};
 use tiltyard_provisioning::order::Order;
 use tiltyard_provisioning::release::{AttestAnswer, AttestRequest, KeyRelease, Lease, Receipt, ReleasedKey};
 use tiltyard_provisioning::stage::{allowed, trainers_ended};
@@ -16,7 +16,17 @@ use super::attest::Attested;
 use super::{Code, Core, Denial, State};
 use crate::store::deks::{self, Wrapped};
 use crate::store::leases::{self, LeaseRow};
+use crate::store::ledger::Entry;
 use crate::store::{self, devices, ledger};
+
+/// What a guest showed: its evidence, and what the appraisal made of it.
+#[derive(Clone, Copy)]
+pub(super) struct Shown<'a> {
+    /// The envelope as appraised, canonical JSON.
+    pub evidence: &'a [u8],
+    /// None in tests of the rules of release, which have no appraisal.
+    pub result: Option<&'a AttestationResult>,
+}
 
 /// What the transaction made durable; an answer is built from this and nothing else.
 struct Committed {
@@ -39,7 +49,7 @@ impl Core {
         &self,
         attested: &Attested,
         request: &AttestRequest,
-        evidence: &[u8],
+        shown: Shown<'_>,
     ) -> Result<Signed<AttestAnswer>, Denial> {
         let committed = {
             let mut state = self.state();
@@ -47,7 +57,7 @@ impl Core {
             let mut tree = state.take_tree()?;
             let State { store, .. } = &mut *state;
             let committed =
-                store.write(|connection| self.commit(connection, &mut tree, attested, request, evidence))?;
+                store.write(|connection| self.commit(connection, &mut tree, attested, request, shown))?;
             state.tree = Some(tree);
             committed
         };
@@ -60,7 +70,7 @@ impl Core {
         tree: &mut MerkleLog,
         attested: &Attested,
         request: &AttestRequest,
-        evidence: &[u8],
+        shown: Shown<'_>,
     ) -> Result<Committed, Denial> {
         let now = store::tick(connection, attested.at)?;
         self.charter.at(now).map_err(|error| Denial::new(Code::CharterWindow, error))?;
@@ -86,7 +96,7 @@ impl Core {
             issued_at: now,
             not_after,
         };
-        let receipt = self.enter(connection, tree, attested, &opened, evidence)?;
+        let receipt = self.enter(connection, tree, attested, &opened, shown, not_after)?;
         Ok(Committed { lease, receipt, keys: opened, issued_at: now })
     }
 
@@ -272,14 +282,15 @@ impl Core {
         WrapAad { key_id: key_id.to_string(), kek_id: self.keys.kek.id(), version, kind }
     }
 
-    /// Appends the ledger entry, with evidence and checkpoint, inside the transaction.
+    /// Appends the ledger entry, with evidence, checkpoint and token, inside the transaction.
     fn enter(
         &self,
         connection: &Connection,
         tree: &mut MerkleLog,
         attested: &Attested,
         opened: &[OpenedKey],
-        evidence: &[u8],
+        shown: Shown<'_>,
+        not_after: u64,
     ) -> Result<Receipt, Denial> {
         let release = KeyRelease {
             v: 1,
@@ -299,8 +310,19 @@ impl Core {
         let leaf = serde_jcs::to_vec(&release).unwrap_or_default();
         let index = tree.append(&leaf);
         let checkpoint = Checkpoint::of(&self.origin, tree).sign(&self.keys.answer, &self.origin);
-        ledger::append(connection, index, &leaf, evidence, &checkpoint)?;
-        let inclusion = tree.inclusion(index, tree.size());
+        let proof = TlogProof::of(tree, index, &checkpoint);
+        // A lease that ends in this second has none.
+        let result = shown.result.filter(|_| not_after > attested.at);
+        let token = result.map(|result| self.token(result, &proof, attested.at, not_after)).transpose()?;
+        let entry = Entry {
+            leaf: &leaf,
+            evidence: shown.evidence,
+            checkpoint: &checkpoint,
+            lease: attested.lease,
+            token: token.as_deref(),
+        };
+        ledger::append(connection, index, &entry)?;
+        let inclusion = proof.hashes;
         Ok(Receipt { leaf: leaf.into(), index, checkpoint, inclusion })
     }
 

@@ -8,6 +8,7 @@ mod attest;
 mod denial;
 mod grant;
 mod referee;
+mod token;
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -60,6 +61,8 @@ pub struct Core {
     keys: Keys,
     origin: String,
     rng: SystemRandom,
+    /// SHA-256 of this program's file.
+    program: Hex<32>,
     state: Mutex<State>,
 }
 
@@ -107,6 +110,7 @@ impl Core {
             keys,
             charter,
             rng: SystemRandom::new(),
+            program: token::own_program()?,
             state: Mutex::new(State { store: home.store, tree: None }),
         })
     }

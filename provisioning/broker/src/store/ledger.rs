@@ -20,18 +20,32 @@ pub(crate) fn tree(connection: &Connection) -> Result<MerkleLog, StoreError> {
     Ok(tree)
 }
 
+/// One leaf and what is kept beside it.
+pub(crate) struct Entry<'a> {
+    pub leaf: &'a [u8],
+    pub evidence: &'a [u8],
+    pub checkpoint: &'a str,
+    pub lease: Hex<16>,
+    pub token: Option<&'a str>,
+}
+
 /// Appends a leaf at its position; a position is used once.
-pub(crate) fn append(
-    connection: &Connection,
-    position: u64,
-    leaf: &[u8],
-    evidence: &[u8],
-    checkpoint: &str,
-) -> Result<(), StoreError> {
+pub(crate) fn append(connection: &Connection, position: u64, entry: &Entry<'_>) -> Result<(), StoreError> {
+    let Entry { leaf, evidence, checkpoint, lease, token } = entry;
     connection
-        .prepare_cached("INSERT INTO leaves(position, leaf, evidence, checkpoint) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![int(position), leaf, evidence, checkpoint])?;
+        .prepare_cached(
+            "INSERT INTO leaves(position, leaf, evidence, checkpoint, lease, token) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![int(position), leaf, evidence, checkpoint, lease.0, token])?;
     Ok(())
+}
+
+/// The newest result token of a lease.
+pub(crate) fn token(connection: &Connection, lease: &Hex<16>) -> Result<Option<String>, StoreError> {
+    let mut query = connection.prepare_cached(
+        "SELECT token FROM leaves WHERE lease = ?1 AND token IS NOT NULL ORDER BY position DESC LIMIT 1",
+    )?;
+    Ok(query.query_row([lease.0], |row| row.get(0)).optional()?)
 }
 
 /// At most `count` leaves from `first`.

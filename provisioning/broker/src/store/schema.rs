@@ -52,9 +52,11 @@ CREATE TABLE referee_logs(
   charter BLOB PRIMARY KEY, origin TEXT NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL,
   signing BLOB NOT NULL) STRICT;
 
--- The ledger. evidence: the appraised envelope, for auditors.
+-- The ledger. evidence: the appraised envelope, for auditors. token: the result's, for relying parties.
 CREATE TABLE leaves(
-  position INTEGER PRIMARY KEY, leaf BLOB NOT NULL, evidence BLOB NOT NULL, checkpoint TEXT NOT NULL) STRICT;
+  position INTEGER PRIMARY KEY, leaf BLOB NOT NULL, evidence BLOB NOT NULL, checkpoint TEXT NOT NULL,
+  lease BLOB NOT NULL, token TEXT) STRICT;
+CREATE INDEX leaves_of_lease ON leaves(lease);
 
 -- The operator's roll.
 CREATE TABLE roll(

@@ -26,6 +26,7 @@ use tiltyard_provisioning::release::{AttestAnswer, AttestRequest};
 use tiltyard_provisioning::statement::Signed;
 
 use super::attest::Attested;
+use super::grant::Shown;
 use super::*;
 use crate::store::deks::{self, Wrapped};
 use crate::store::devices::HeldDevice;
@@ -73,7 +74,8 @@ impl Yard {
     }
 
     pub fn grant(&self, guest: &Guest, request: &AttestRequest) -> Result<AttestAnswer, Denial> {
-        let signed = self.core.grant(&guest.attested, request, b"evidence")?;
+        let signed =
+            self.core.grant(&guest.attested, request, Shown { evidence: b"evidence", result: None })?;
         Ok(signed.verify(&self.broker_key()).unwrap().into_value())
     }
 

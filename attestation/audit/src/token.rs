@@ -1,0 +1,164 @@
+//! A result token: what a verifier says of a guest, held against the keys and the guest that the reader knows.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::Value;
+use tiltyard_attestation::Hex;
+use tiltyard_attestation::token::{self, Appraisal, Demands, Ear, Holder, Vector, VerifiedToken};
+use tiltyard_provisioning::release::token_audience;
+
+use crate::appraise::{FileError, Input, time};
+use crate::date::utc;
+use crate::text::plain;
+
+/// A token's file, and what it is held against.
+#[derive(Debug, Args)]
+pub(crate) struct LowToken {
+    /// The token: JWS in its compact form
+    token: PathBuf,
+    /// Ed25519 key of the issuing broker, known from elsewhere; may be repeated
+    #[arg(long, value_name = "HEX", required = true)]
+    key: Vec<Hex<32>>,
+    /// Digest of the charter that the token was issued under
+    #[arg(long, value_name = "HEX", required_unless_present = "audience", conflicts_with = "audience")]
+    charter: Option<Hex<32>>,
+    /// Another audience than that of a charter
+    #[arg(long, value_name = "TEXT")]
+    audience: Option<String>,
+    /// Ed25519 key of the guest that the token must be about
+    #[arg(long, value_name = "HEX")]
+    guest_key: Hex<32>,
+    /// Time as of which it is held, RFC 3339 or Unix seconds; left out, now
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) at: Option<u64>,
+}
+
+/// What a token was found to be.
+#[derive(Debug, Serialize)]
+pub(crate) struct Read {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
+    /// The claims as they were signed; none of a token that was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claims: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<Hex<32>>,
+    /// Unix seconds.
+    at: u64,
+    #[serde(skip)]
+    verified: Option<Ear<Appraisal>>,
+}
+
+impl LowToken {
+    /// Verifies the token (TOK-01 to TOK-04) at `now`. Single use is for relying parties that remember ids.
+    pub(crate) fn read(&self, now: u64) -> Result<Read, FileError> {
+        let input = Input::read(&self.token)?;
+        let audience = match (&self.charter, &self.audience) {
+            (Some(charter), _) => token_audience(charter),
+            (None, audience) => audience.clone().unwrap_or_default(),
+        };
+        let demands =
+            Demands { keys: &self.key, audience: &audience, now, holder: Holder::Signing(&self.guest_key) };
+        // A file of text ends with a line break, a token does not.
+        let text = std::str::from_utf8(input.bytes.trim_ascii_end())
+            .map_err(|_| input.form("a token: JWS in its compact form", "other bytes"))?;
+        Ok(match token::verify(text, &demands, |_, _| true) {
+            Ok(token) => Read::good(&token, now),
+            Err(error) => {
+                Read { refused: Some(error.to_string()), claims: None, key: None, at: now, verified: None }
+            }
+        })
+    }
+}
+
+impl Read {
+    fn good(token: &VerifiedToken, at: u64) -> Self {
+        Self {
+            refused: None,
+            claims: serde_json::from_slice(token.payload()).ok(),
+            key: Some(token.key()),
+            at,
+            verified: Some(token.claims().clone()),
+        }
+    }
+
+    pub(crate) fn holds(&self) -> bool {
+        self.refused.is_none()
+    }
+
+    /// A page of lines.
+    pub(crate) fn text(&self) -> String {
+        let Some(ear) = &self.verified else {
+            return format!("REFUSED: {}\n", plain(self.refused.as_deref().unwrap_or_default()));
+        };
+        let status = |tier| format!("{tier:?}").to_lowercase();
+        let lease = &ear.tiltyard_lease;
+        let mut out = String::new();
+        let mut line = |name: &str, value: String| {
+            // Writing to a string does not fail.
+            let _ = writeln!(out, "{name:<10} {}", plain(&value));
+        };
+        line("status", status(ear.ear_status));
+        line("roots", ear.tiltyard_anchors.to_string());
+        line("level", status_of(ear.tiltyard_level));
+        line("guest", format!("{} of charter {}", status_of(lease.role), lease.charter));
+        line("lease", lease.lease.to_string());
+        line("issued", format!("{} by {}, {}", utc(ear.iat), ear.iss, ear.ear_verifier_id.build));
+        line("ends", utc(ear.exp));
+        line("bound", format!("all parts under one quote: {}", ear.ear_all_submods_bound));
+        let digests = &ear.tiltyard_digests;
+        for (name, digest) in [
+            ("evidence", digests.evidence),
+            ("policy", digests.policy),
+            ("collateral", digests.collateral),
+            ("verifier", digests.verifier),
+        ] {
+            line(name, digest.to_string());
+        }
+        line(
+            "logged",
+            if ear.tiltyard_log_proof.is_some() { "proof enclosed" } else { "no proof" }.to_owned(),
+        );
+        let _ = writeln!(out, "\n{:<11} {:<16} trust in", "part", "status");
+        for (name, part) in &ear.submods {
+            let _ = writeln!(
+                out,
+                "{:<11} {:<16} {}",
+                plain(name),
+                status(part.ear_status),
+                members(&part.ear_trustworthiness_vector)
+            );
+        }
+        out.push_str("\nGOOD: signed by a named key, for this reader, this guest and this time\n");
+        out.push_str(
+            "It says what the verifier found. Evidence and bundle show it again; a token alone does not.\n",
+        );
+        out
+    }
+}
+
+fn status_of(word: impl std::fmt::Debug) -> String {
+    format!("{word:?}").to_lowercase()
+}
+
+/// The eight claims by name and AR4SI value: 2 to 31 affirming, 32 warning, 96 contraindicated, 0 nothing said.
+fn members(vector: &Vector) -> String {
+    let Vector {
+        instance_identity,
+        configuration,
+        executables,
+        file_system,
+        hardware,
+        runtime_opaque,
+        storage_opaque,
+        sourced_data,
+    } = vector;
+    format!(
+        "identity {instance_identity}, configuration {configuration}, executables {executables}, \
+         file system {file_system}, hardware {hardware}, memory {runtime_opaque}, storage {storage_opaque}, \
+         data {sourced_data}"
+    )
+}
