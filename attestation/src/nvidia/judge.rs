@@ -207,7 +207,7 @@ fn gpu_floor(gpu: &GpuFacts, architecture: Architecture, floor: &DeviceFloor) ->
     let vbios = floor.vbios.parse::<VbiosVersion>();
     Judged::require(listed, Code::ArchMismatch, format_args!("one of {:?}", floor.architectures), &got)
         .and_then(|| {
-            // A floor that is no version is met by none.
+            // A policy holds versions only; anything else would be met by none.
             let met = driver.is_ok_and(|floor| gpu.driver.is_at_least(&floor));
             Judged::require(
                 met,

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::PolicyError;
+use crate::nvidia::{DriverVersion, VbiosVersion};
+
 /// GPU floors of a charter: how many devices a trainer or evaluator must show, and which.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,6 +49,25 @@ pub enum GpuMode {
     Mpt,
     /// Eight Hopper GPUs and their switches, NVLink in clear within the one tenant.
     Ppcie,
+}
+
+impl DeviceFloor {
+    /// Refuses a floor that no device can be held to.
+    pub(super) fn check(&self) -> Result<(), PolicyError> {
+        let refused = |member, expected: &dyn ToString, got: &dyn ToString| {
+            Err(PolicyError::Floor { member, expected: expected.to_string(), got: got.to_string() })
+        };
+        if self.architectures.is_empty() {
+            return refused("devices.architectures", &"one or more", &"none");
+        }
+        if let Err(error) = self.driver.parse::<DriverVersion>() {
+            return refused("devices.driver", &error.expected, &self.driver);
+        }
+        if let Err(error) = self.vbios.parse::<VbiosVersion>() {
+            return refused("devices.vbios", &error.expected, &self.vbios);
+        }
+        Ok(())
+    }
 }
 
 impl GpuFloor {

@@ -112,6 +112,8 @@ pub enum PolicyError {
     Version { got: u8 },
     #[error("policy: a platform id of kind {kind:?} cannot have {got} bytes")]
     PlatformId { kind: PlatformKind, got: usize },
+    #[error("policy: {member}: expected {expected}, found {got:?}")]
+    Floor { member: &'static str, expected: String, got: String },
     #[error("policy: {member} holds {what} twice")]
     Duplicate { member: &'static str, what: String },
     #[error(
@@ -189,6 +191,9 @@ impl AppraisalPolicy {
                 let what = format!("{:?}", row.product);
                 return Err(PolicyError::Duplicate { member: "tee_floor.snp", what });
             }
+        }
+        if let Some(floor) = &self.gpu.devices {
+            floor.check()?;
         }
         let mut ids = std::collections::BTreeSet::new();
         for row in &self.platforms {

@@ -1,6 +1,8 @@
 //! SNP-18, SNP-19, SNP-21..SNP-24: the guest itself; and policies that are none.
 
-use tiltyard_attestation::policy::{GpuFloor, Level, PolicyError, Product, SnpFloor, TeeFloor};
+use tiltyard_attestation::policy::{
+    Architecture, DeviceFloor, GpuFloor, GpuMode, Level, PolicyError, Product, SnpFloor, TeeFloor,
+};
 use tiltyard_attestation::{AppraisalPolicy, Backend, CheckId, Code, Hex, measure};
 
 use crate::minted::{Guest, PROGRAM, Setup, put};
@@ -98,6 +100,37 @@ fn the_measurement_of_a_process_is_tagged() {
     let tagged = [b"tiltyard-process-measurement-v1\0", PROGRAM].concat();
     let digest = ring::digest::digest(&ring::digest::SHA384, &tagged);
     assert_eq!(measure::process_measurement(PROGRAM).bytes(), digest.as_ref());
+}
+
+#[test]
+fn device_floors_that_no_device_can_be_held_to() {
+    let floor = DeviceFloor {
+        architectures: vec![Architecture::Hopper],
+        mode: GpuMode::Spt,
+        driver: "550.90.07".to_owned(),
+        vbios: "96.00.9F.00.01".to_owned(),
+        switches: 0,
+    };
+    let lab = Setup::lab();
+    let policy = |devices: DeviceFloor| {
+        let gpu = GpuFloor { count: 1, devices: Some(devices) };
+        AppraisalPolicy::from_floors(Level::Lab, &lab.backends, &lab.tee, &gpu, &[])
+    };
+    assert!(policy(floor.clone()).is_ok());
+    let refused = |devices| match policy(devices) {
+        Err(PolicyError::Floor { member, got, .. }) => (member, got),
+        other => panic!("{other:?}"),
+    };
+    for driver in ["", "any", "550", "550.90.07.1.1", "550.-1", "5500000.1", " 550.90"] {
+        let devices = DeviceFloor { driver: driver.to_owned(), ..floor.clone() };
+        assert_eq!(refused(devices), ("devices.driver", driver.to_owned()));
+    }
+    for vbios in ["", "none", "96.00.9F.00", "96.00.9F.00.01.02", "9600.9F.00.01", "96.00.9G.00.01"] {
+        let devices = DeviceFloor { vbios: vbios.to_owned(), ..floor.clone() };
+        assert_eq!(refused(devices), ("devices.vbios", vbios.to_owned()));
+    }
+    let none = DeviceFloor { architectures: vec![], ..floor };
+    assert_eq!(refused(none), ("devices.architectures", "none".to_owned()));
 }
 
 #[test]

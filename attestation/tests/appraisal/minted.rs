@@ -182,8 +182,8 @@ fn devices() -> DeviceFloor {
     DeviceFloor {
         architectures: vec![Architecture::Hopper],
         mode: GpuMode::Spt,
-        driver: "535".to_owned(),
-        vbios: "96".to_owned(),
+        driver: "535.86".to_owned(),
+        vbios: "96.00.00.00.00".to_owned(),
         switches: 0,
     }
 }
