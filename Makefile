@@ -1,5 +1,5 @@
 # The two commands of the README, and the bench. Each prints where the time went.
-.PHONY: setup build demo test flips bench check deny
+.PHONY: setup build demo test flips peers bench check deny
 
 setup:
 	@tests/inputs/timed setup python3 tests/inputs/fetch.py
@@ -19,6 +19,12 @@ test: build
 # Before a release: all single-bit flips of the genuine evidence, where `test` tries one of eight.
 flips:
 	@TILTYARD_FLIPS=all tests/inputs/timed flips cargo test --locked -p tiltyard-attestation -- flip
+	@tests/inputs/timed --report
+
+# Result tokens through readers by other authors: PyJWT, jwcrypto, jose; and the crate ear.
+peers:
+	@tests/inputs/timed peers-jose python3 tests/peers/jose.py
+	@tests/inputs/timed peers-ear cargo run --locked --quiet --manifest-path tests/peers/ear/Cargo.toml --target-dir target/peers -- attestation/tests/vectors/token
 	@tests/inputs/timed --report
 
 bench: build
