@@ -12,6 +12,8 @@ mod upstream;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use tiltyard_attestation::Hex;
+
 pub use gate::{CharterGate, Gate, GateError, Passed};
 pub use proxy::{Proxy, serve};
 pub use upstream::{Attested, Target, Unattested, UpstreamError};
@@ -25,8 +27,9 @@ pub struct Settings {
     pub charter: PathBuf,
     /// A set of roots in place of the vendors'; the charter must name it.
     pub anchors: Option<PathBuf>,
-    /// Revocation lists of the vendor, DER.
-    pub crls: Vec<PathBuf>,
+    /// Collateral of the vendors: JSON, or a bundle that `collateral_key` signed.
+    pub collateral: Option<PathBuf>,
+    pub collateral_key: Option<Hex<32>>,
     /// Where this machine's programs connect.
     pub listen: SocketAddr,
     /// Gets the listener's `host:port`.

@@ -141,7 +141,13 @@ fn a_served_report_passes_the_production_verifier() {
         tdx: None,
     };
     let reference = ReferenceValues { images: vec![measured], foreign_anchors: Some(anchors.digest()) };
-    let floor = SnpFloor { product: Product::Genoa, tcb: newest_tcb(Product::Genoa), guest_svn: 0, vmpl: 0 };
+    let floor = SnpFloor {
+        product: Product::Genoa,
+        tcb: newest_tcb(Product::Genoa),
+        guest_svn: 0,
+        vmpl: 0,
+        mitigations: None,
+    };
     let (tee, gpu) = (TeeFloor { snp: vec![floor], tdx: None }, GpuFloor::none());
     let policy =
         AppraisalPolicy::from_floors(Level::Lab, &[Backend::Process], &tee, &gpu, &[]).expect("policy");

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tiltyard_attestation::checks::CHECKS;
-use tiltyard_attestation::{Conclusion, Hex};
+use tiltyard_attestation::collateral::{self, CollateralReadError};
+use tiltyard_attestation::{Collateral, Conclusion, Hex};
 use tiltyard_provisioning::bundle::BUNDLE_MAX_BYTES;
 
 use crate::appraise::{self, Examined, LowCollateral, LowEvidence};
@@ -106,6 +107,12 @@ struct LowVerify {
     /// The foreign anchor set that a lab charter names, instead of the bundle's own copy
     #[arg(long, value_name = "FILE")]
     anchors: Option<PathBuf>,
+    /// Collateral of the vendors, JSON or a signed bundle; repeat it for evidence of several times
+    #[arg(long, value_name = "FILE")]
+    collateral: Vec<PathBuf>,
+    /// Ed25519 key of whoever signed the bundles
+    #[arg(long, value_name = "HEX", requires = "collateral")]
+    collateral_key: Option<Hex<32>>,
     /// Time of the audit: nothing may be later, and what is valid no more is printed
     #[arg(long, value_name = "UNIX")]
     at: Option<u64>,
@@ -137,6 +144,8 @@ enum Failed {
     Input(#[from] appraise::InputError),
     #[error(transparent)]
     File(#[from] appraise::FileError),
+    #[error("{}: {error}", path.display())]
+    Collateral { path: PathBuf, error: CollateralReadError },
     #[error("standard output: {0}")]
     Print(io::Error),
     #[error("report: {0}")]
@@ -170,7 +179,17 @@ pub fn main() -> ExitCode {
 fn run(args: &LowVerify) -> Result<ExitCode, Failed> {
     let bundle = read(&args.bundle, BUNDLE_MAX_BYTES as u64)?;
     let anchors = args.anchors.as_deref().map(|path| read(path, ANCHORS_MAX_BYTES)).transpose()?;
-    let pins = Pins { owner_key: args.owner_key, operator_key: args.operator_key, anchors, at: args.at };
+    let collateral = args
+        .collateral
+        .iter()
+        .map(|path| {
+            let bytes = read(path, collateral::BUNDLE_MAX_BYTES as u64)?;
+            Collateral::from_file(&bytes, args.collateral_key.as_ref())
+                .map_err(|error| Failed::Collateral { path: path.clone(), error })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let (owner_key, operator_key) = (args.owner_key, args.operator_key);
+    let pins = Pins { owner_key, operator_key, anchors, collateral, at: args.at };
     let audit = verify(&bundle, &pins);
     if let Some(path) = &args.html {
         // The page would replace what it reports on.

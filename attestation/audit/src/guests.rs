@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use tiltyard_attestation::checks::CheckOutcome;
+use tiltyard_attestation::collateral::Source;
 use tiltyard_attestation::policy::Level;
 use tiltyard_attestation::result::{Anchors, CpuFacts};
 use tiltyard_attestation::{
-    AttestationResult, Backend, Challenge, Collateral, Hex, Role, TrustAnchors, Verdict, Verifier,
+    AttestationResult, Backend, Challenge, CheckId, Collateral, Hex, Role, TrustAnchors, Verdict, Verifier,
 };
 use tiltyard_provisioning::charter::{BrokerOwner, OpenCharter};
 use tiltyard_provisioning::ledger::{Checkpoint, NoteKey, verify_inclusion};
@@ -17,7 +18,9 @@ use tiltyard_provisioning::stage;
 use tiltyard_provisioning::statement::Signed;
 
 use crate::claim::{Claims, Compared};
+use crate::date::utc;
 use crate::documents::{Documents, read};
+use crate::verify::Pins;
 
 /// A guest whose lease, receipt and evidence all held.
 pub(crate) struct ShownGuest {
@@ -48,14 +51,30 @@ struct Terms<'a> {
     origin: String,
     verifier: Verifier,
     documents: &'a Documents,
+    collateral: &'a [Collateral],
 }
+
+/// What can't be shown without collateral; without any, nothing of it is contradicted either.
+const NEED_COLLATERAL: &[CheckId] = &[
+    CheckId::Snp08,
+    CheckId::Tdx06,
+    CheckId::Tdx07,
+    CheckId::Tdx08,
+    CheckId::Tdx09,
+    CheckId::Tdx10,
+    CheckId::Gpu08,
+    CheckId::Gpu09,
+    CheckId::Gpu10,
+    CheckId::Gpu12,
+    CheckId::Col03,
+];
 
 /// Appraises every guest of the bundle again.
 pub(crate) fn check(
     documents: &Documents,
     charter: &OpenCharter,
     anchors: &TrustAnchors,
-    at: Option<u64>,
+    pins: &Pins,
     claims: &mut Claims,
 ) -> ShownGuests {
     let mut shown = ShownGuests::new();
@@ -69,9 +88,10 @@ pub(crate) fn check(
         origin: ledger_origin(&charter.tenant, BrokerOwner::Owner),
         verifier: Verifier::new(anchors.clone(), charter.policy().clone(), charter.reference_values.clone()),
         documents,
+        collateral: &pins.collateral,
     };
     for (name, guest) in &documents.guests {
-        if let Some(guest) = terms.check(name, guest, at, claims) {
+        if let Some(guest) = terms.check(name, guest, pins.at, claims) {
             shown.insert(name.clone(), guest);
         }
     }
@@ -198,16 +218,30 @@ impl Terms<'_> {
         claims: &mut Claims,
     ) -> Option<AttestationResult> {
         let title = "its evidence passes appraisal as of its release";
-        match self.verifier.appraise(
-            self.challenge(lease, release, now),
-            &guest.evidence,
-            &Collateral::none(),
-            now,
-        ) {
+        let (collateral, given) = match self.collateral_at(now) {
+            Some(collateral) => (collateral, true),
+            None => (&Collateral::none(), false),
+        };
+        let challenge = self.challenge(lease, release, now);
+        match self.verifier.appraise(challenge, &guest.evidence, collateral, now) {
             Ok(result) => {
                 let by = format!("{} checks, {}", result.trace().len(), result.anchors());
                 claims.pass("EVD-1", name, title, by);
                 Some(result)
+            }
+            Err(refusal)
+                if !given
+                    && refusal.findings.iter().all(|finding| NEED_COLLATERAL.contains(&finding.check)) =>
+            {
+                let checks: Vec<String> =
+                    refusal.findings.iter().map(|finding| finding.check.to_string()).collect();
+                let why = format!(
+                    "{} need the vendors' collateral of {}: give it with --collateral",
+                    checks.join(", "),
+                    utc(now)
+                );
+                claims.not_shown("EVD-1", name, title, why);
+                None
             }
             Err(refusal) => {
                 for finding in &refusal.findings {
@@ -231,13 +265,30 @@ impl Terms<'_> {
     ) {
         let title = "its evidence would pass at the time of the audit too";
         let challenge = self.challenge(lease, release, at);
-        match self.verifier.appraise(challenge, &guest.evidence, &Collateral::none(), at) {
+        let none = Collateral::none();
+        let collateral = self.collateral_at(at).unwrap_or(&none);
+        match self.verifier.appraise(challenge, &guest.evidence, collateral, at) {
             Ok(_) => claims.pass("AT-2", name, title, at),
             Err(refusal) => {
                 let now: Vec<String> = refusal.findings.iter().map(ToString::to_string).collect();
                 claims.not_shown("AT-2", name, title, format!("was valid, at {at}: {}", now.join("; ")));
             }
         }
+    }
+
+    /// The newest collateral that was there at `at`; of loose sets, which name no time, the last one.
+    fn collateral_at(&self, at: u64) -> Option<&Collateral> {
+        self.collateral
+            .iter()
+            .filter_map(|collateral| match &collateral.source {
+                Source::Bundle(provenance) => {
+                    let from = provenance.newest.max(provenance.created_at);
+                    (from <= at).then_some((from, collateral))
+                }
+                Source::Loose | Source::Refused(_) => Some((0, collateral)),
+            })
+            .max_by_key(|(from, _)| *from)
+            .map(|(_, collateral)| collateral)
     }
 
     /// The nonce is the one that the broker says it issued: its age is the broker's word.

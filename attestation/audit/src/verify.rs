@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use tiltyard_attestation::result::Anchors;
-use tiltyard_attestation::{ForeignAnchors, Hex, Role, TrustAnchors};
+use tiltyard_attestation::{Collateral, ForeignAnchors, Hex, Role, TrustAnchors};
 use tiltyard_provisioning::bundle::Bundle;
 use tiltyard_provisioning::charter::{BrokerOwner, OpenCharter};
 use tiltyard_provisioning::record::Record;
@@ -27,6 +27,8 @@ pub struct Pins {
     pub operator_key: Option<Hex<32>>,
     /// A foreign anchor set, instead of the one in the bundle; `lab` charters only.
     pub anchors: Option<Vec<u8>>,
+    /// Collateral of the vendors, a set for each time: evidence is held against the newest that was there by then.
+    pub collateral: Vec<Collateral>,
     /// Time of the audit, Unix seconds: nothing in the bundle may be later.
     pub at: Option<u64>,
 }
@@ -152,7 +154,7 @@ fn under_charter(
     let shown = match anchors(documents, charter, pins, claims) {
         Some(anchors) => {
             found.anchors = Some(anchors.label());
-            guests::check(documents, charter, &anchors, pins.at, claims)
+            guests::check(documents, charter, &anchors, pins, claims)
         }
         None => ShownGuests::new(),
     };

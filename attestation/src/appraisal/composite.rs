@@ -39,9 +39,11 @@ impl<'a> Statement<'a> {
     }
 
     /// The chain that the verifier has of its own, for a report that came without one; else empty.
-    pub(super) fn known_chain(&self, collateral: &Collateral) -> Vec<Base64Bytes> {
+    pub(super) fn known_chain(&self, collateral: &Collateral, now: u64) -> Vec<Base64Bytes> {
         match self {
-            Self::Snp { report, certificates: [] } => snp::chain_of(report, &collateral.snp_certificates),
+            Self::Snp { report, certificates: [] } => {
+                snp::chain_of(report, &collateral.snp_certificates, now)
+            }
             Self::Snp { .. } | Self::Tdx { .. } => Vec::new(),
         }
     }

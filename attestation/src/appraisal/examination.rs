@@ -152,7 +152,7 @@ impl Desk<'_> {
                 trace.begin(Submod::Cpu, Part::Snp);
                 let report = Report::parse(report, trace)?;
                 let known = match certificates.as_slice() {
-                    [] => snp::chain_of(&report, &self.collateral.snp_certificates),
+                    [] => snp::chain_of(&report, &self.collateral.snp_certificates, now),
                     _ => Vec::new(),
                 };
                 let certificates = if certificates.is_empty() { &known } else { certificates };

@@ -122,7 +122,7 @@ impl Verifier {
         envelope::within_limits(evidence, collateral, trace)?;
         trace.turn_to(Submod::Cpu);
         let statement = Statement::parse(&evidence.cpu, trace)?;
-        let known_chain = statement.known_chain(collateral);
+        let known_chain = statement.known_chain(collateral, now);
         let statement = statement.or_chain(&known_chain);
         let bound = envelope::bind(challenge, evidence, &statement, now, trace)?;
         let judge = Judge { verifier: self, collateral, bound: &bound, now };

@@ -107,7 +107,7 @@ pub enum BundleError {
     Archive(#[from] ArchiveError),
     #[error("collateral bundle: no member {name}")]
     Missing { name: &'static str },
-    #[error("collateral bundle: the signature is not by key {key}\\n  give the key of whoever signed it")]
+    #[error("collateral bundle: the signature is not by key {key}\n  give the key of whoever signed it")]
     Signature { key: Hex<32> },
     #[error("collateral bundle: {MANIFEST} is no canonical manifest of version 1, sorted by kind and id")]
     Manifest,
@@ -277,6 +277,10 @@ impl Bundle {
             })?;
             all.extend(chain.into_iter().map(Base64Bytes));
         }
+        if all.len() > ITEMS_MAX {
+            let what = format!("expected at most {ITEMS_MAX} certificates in all, found {}", all.len());
+            return Err(BundleError::Item { name: ItemKind::AmdChain.path("*"), what });
+        }
         Ok(all)
     }
 
@@ -322,4 +326,26 @@ impl Collateral {
             .and_then(|bundle| bundle.collateral())
             .unwrap_or_else(|error| Self { source: Source::Refused(error), ..Self::none() })
     }
+
+    /// Collateral as it stands in a file: JSON, or a bundle that `key` (Ed25519) signed.
+    pub fn from_file(bytes: &[u8], key: Option<&Hex<32>>) -> Result<Self, CollateralReadError> {
+        if bytes.trim_ascii_start().starts_with(b"{") {
+            return serde_json::from_slice(bytes)
+                .map_err(|error| CollateralReadError::Json(error.to_string()));
+        }
+        let key = key.ok_or(CollateralReadError::NoKey)?;
+        Ok(Bundle::open(bytes, key)?.collateral()?)
+    }
+}
+
+/// Why a file gives no collateral.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CollateralReadError {
+    #[error("collateral: {0}")]
+    Json(String),
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    #[error("collateral: a bundle needs the key of whoever signed it")]
+    NoKey,
 }

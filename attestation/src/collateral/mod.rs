@@ -7,8 +7,8 @@ mod digest;
 mod draft;
 
 pub use bundle::{
-    BUNDLE_MAX_BYTES, Bundle, BundleError, ITEMS_MAX, Item, ItemKind, MANIFEST, Manifest, Provenance,
-    SIGNATURE,
+    BUNDLE_MAX_BYTES, Bundle, BundleError, CollateralReadError, ITEMS_MAX, Item, ItemKind, MANIFEST,
+    Manifest, Provenance, SIGNATURE,
 };
 pub use draft::Fetched;
 
@@ -199,9 +199,9 @@ impl Provenance {
         } else {
             return Judged::pass(expected, now);
         };
-        match level {
-            Level::Lab => Judged::warning(expected, now),
-            Level::Standard | Level::Strict => Judged::fail(code, expected, now),
+        match (level, code) {
+            (Level::Lab, Code::CollateralStale) => Judged::warning(expected, now),
+            _ => Judged::fail(code, expected, now),
         }
     }
 }

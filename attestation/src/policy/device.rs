@@ -60,6 +60,15 @@ impl DeviceFloor {
         if self.architectures.is_empty() {
             return refused("devices.architectures", &"one or more", &"none");
         }
+        let contradicted = match self.mode {
+            GpuMode::Spt => None,
+            GpuMode::Mpt => self.architectures.iter().find(|&&listed| listed != Architecture::Blackwell),
+            GpuMode::Ppcie => self.architectures.iter().find(|&&listed| listed == Architecture::Blackwell),
+        };
+        if let Some(listed) = contradicted {
+            let expected = format!("generations that have the mode {:?}", self.mode);
+            return refused("devices.architectures", &expected, &format!("{listed:?}"));
+        }
         if let Err(error) = self.driver.parse::<DriverVersion>() {
             return refused("devices.driver", &error.expected, &self.driver);
         }

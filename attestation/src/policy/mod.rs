@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::chain::Revocation;
 use crate::checks::Code;
 use crate::trace::Judged;
-use crate::{Backend, Role};
+use crate::{Backend, Hex, Role};
 
 pub use self::device::{Architecture, DeviceFloor, GpuFloor, GpuMode};
 pub use self::document::{POLICY_MAX_BYTES, PolicyDocument};
@@ -59,6 +59,9 @@ pub struct SnpFloor {
     pub guest_svn: u32,
     /// Privilege level that the guest program must run at; 0 without an SVSM.
     pub vmpl: u8,
+    /// Mitigation bits that must be set at launch and now, big endian (SNP-24; 0x1F8 and 0x200 of a version 5 report).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mitigations: Option<Hex<8>>,
 }
 
 /// CPU floors of a charter.
@@ -341,8 +344,10 @@ impl AppraisalPolicy {
         }
     }
 
-    pub(crate) fn mitigations(&self) -> u64 {
-        self.mitigations
+    /// Mitigation bits that reports of this product must have set.
+    pub(crate) fn mitigations(&self, product: Product) -> u64 {
+        let of_product = self.floor(product).and_then(|floor| floor.mitigations);
+        self.mitigations | of_product.map_or(0, |bits| u64::from_be_bytes(bits.0))
     }
 }
 

@@ -37,11 +37,18 @@ pub fn pick_chain(vek: &[u8], others: Vec<Base64Bytes>) -> Vec<Base64Bytes> {
     chain
 }
 
-/// The chain of the chip and versions that a report names, out of certificates of any chips; empty when the chip's key
-/// is not among them.
-pub(crate) fn chain_of(report: &Report<'_>, certificates: &[Base64Bytes]) -> Vec<Base64Bytes> {
-    let parsed = |der: &Base64Bytes| X509Certificate::from_der(&der.0).is_ok();
-    let mut known: Vec<Base64Bytes> = certificates.iter().filter(|der| parsed(der)).cloned().collect();
+/// The chain of the chip and versions that a report names, out of certificates of any chips that are valid at `now`
+/// (Unix seconds); empty when the chip's key is not among them.
+pub(crate) fn chain_of(report: &Report<'_>, certificates: &[Base64Bytes], now: u64) -> Vec<Base64Bytes> {
+    // One that was renewed may lie beside the old one; both have one name.
+    let at = i64::try_from(now).unwrap_or(i64::MAX);
+    let is_valid = |der: &Base64Bytes| {
+        X509Certificate::from_der(&der.0).is_ok_and(|(_, certificate)| {
+            let validity = certificate.validity();
+            (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&at)
+        })
+    };
+    let mut known: Vec<Base64Bytes> = certificates.iter().filter(|der| is_valid(der)).cloned().collect();
     known.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     known.dedup();
     match known.iter().position(|der| is_of_chip(report, &der.0)) {

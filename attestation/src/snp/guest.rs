@@ -29,7 +29,7 @@ impl Demands<'_> {
         let image = self.image(report.measurement());
         trace.note(CheckId::Snp22, self.measurement(image, report.measurement()));
         trace.note(CheckId::Snp23, self.identity_block(authentic));
-        trace.note(CheckId::Snp24, self.mitigations(&report));
+        trace.note(CheckId::Snp24, self.mitigations(authentic));
         image.map(|image| image.name.clone()).unwrap_or_default()
     }
 
@@ -96,10 +96,10 @@ impl Demands<'_> {
             })
     }
 
-    fn mitigations(&self, report: &Report<'_>) -> Judged {
-        let required = self.policy.mitigations();
+    fn mitigations(&self, authentic: &AuthenticReport<'_>) -> Judged {
+        let required = self.policy.mitigations(authentic.product());
         let expected = format!("at least {required:#x} at launch and now");
-        match report.mitigations() {
+        match authentic.report().mitigations() {
             Some((launch, current)) => Judged::require(
                 launch & current & required == required,
                 Code::MitigationMissing,

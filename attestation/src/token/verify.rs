@@ -79,7 +79,10 @@ fn consistent(claims: &Ear<Appraisal>) -> Result<(), TokenError> {
     if claims.eat_profile != EAR_PROFILE {
         return Err(TokenError::form(EAR_PROFILE, "another profile"));
     }
-    let promises = |status: Tier, worst: Tier| status != Tier::None && status < worst;
+    // Nothing stated supports nothing good, though no statement ranks before a good one.
+    let promises = |status: Tier, worst: Tier| {
+        (status != Tier::None && status < worst) || (status == Tier::Affirming && worst == Tier::None)
+    };
     let submods = claims.submods.values();
     let worst = submods.clone().map(|submod| submod.ear_status).max();
     let worst = worst.ok_or_else(|| TokenError::form("a submodule", "none"))?;

@@ -168,6 +168,7 @@ fn judged(genuine: &Genuine, level: Level, now: u64) -> Vec<(CheckId, Code)> {
         product,
         tcb: Tcb { fmc: 0, bootloader: 2, tee: 0, snp: 5, microcode: 68 },
         guest_svn: 0,
+        mitigations: None,
         vmpl: 0,
     };
     let product = if level == Level::Lab { Product::Milan } else { Product::Turin };

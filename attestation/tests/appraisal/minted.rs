@@ -190,7 +190,7 @@ fn devices() -> DeviceFloor {
 
 impl Setup {
     pub fn lab() -> Self {
-        let floor = |product, tcb| SnpFloor { product, tcb, guest_svn: 0, vmpl: 0 };
+        let floor = |product, tcb| SnpFloor { product, tcb, guest_svn: 0, vmpl: 0, mitigations: None };
         let image = |backend| ReferenceImage {
             name: "guest".to_owned(),
             backend,

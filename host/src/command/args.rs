@@ -149,9 +149,12 @@ struct LowConnect {
     /// Roots in place of the vendors'; the charter must name them.
     #[arg(long)]
     anchors: Option<PathBuf>,
-    /// Revocation list of the vendor, DER; may be repeated.
-    #[arg(long)]
-    crl: Vec<PathBuf>,
+    /// Certificates, revocation lists and reference values of the vendors: JSON, or a signed bundle.
+    #[arg(long, value_name = "FILE")]
+    collateral: Option<PathBuf>,
+    /// Ed25519 key of whoever signed the bundle.
+    #[arg(long, value_name = "HEX", requires = "collateral")]
+    collateral_key: Option<Hex<32>>,
     /// Loopback address to listen on.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
@@ -270,7 +273,8 @@ impl From<LowConnect> for connect::Settings {
             to: low.to,
             charter: low.charter,
             anchors: low.anchors,
-            crls: low.crl,
+            collateral: low.collateral,
+            collateral_key: low.collateral_key,
             listen: low.listen,
             port_file: low.port_file,
         }

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use ring::rand::{SecureRandom, SystemRandom};
-use tiltyard_attestation::collateral::{COLLATERAL_ITEMS_MAX, CRL_MAX_BYTES};
+use tiltyard_attestation::collateral::{BUNDLE_MAX_BYTES, CollateralReadError};
 use tiltyard_attestation::evidence::Evidence;
 use tiltyard_attestation::result::Anchors;
 use tiltyard_attestation::{
-    Base64Bytes, Challenge, Collateral, ConfigError, ForeignAnchors, Hex, LaunchConfig, Refusal, Role,
-    TrustAnchors, Verifier,
+    Challenge, Collateral, ConfigError, ForeignAnchors, Hex, LaunchConfig, Refusal, Role, TrustAnchors,
+    Verifier,
 };
 use tiltyard_provisioning::charter::{CharterError, OpenCharter};
 
@@ -66,8 +66,8 @@ pub enum GateError {
     OtherAnchors { expected: String, got: Hex<32> },
     #[error("{0}")]
     Input(String),
-    #[error("revocation lists: expected at most {COLLATERAL_ITEMS_MAX}, found {got}")]
-    TooManyCrls { got: usize },
+    #[error("{path}: {source}")]
+    Collateral { path: PathBuf, source: CollateralReadError },
     #[error("no random bytes from the system")]
     Random,
 }
@@ -88,7 +88,7 @@ impl Passed {
 }
 
 impl CharterGate {
-    /// Reads the charter, the anchors that it allows and the revocation lists.
+    /// Reads the charter, the anchors that it allows and the collateral.
     pub fn open(settings: &Settings, clock: fn() -> u64) -> Result<Self, GateError> {
         let input = |error: crate::agent::AgentError| GateError::Input(error.to_string());
         let (_, charter) = read_charter(&settings.charter).map_err(input)?;
@@ -108,21 +108,16 @@ impl CharterGate {
                 TrustAnchors::foreign(set).map_err(|error| wrong(error.to_string()))?
             }
         };
-        if settings.crls.len() > COLLATERAL_ITEMS_MAX {
-            return Err(GateError::TooManyCrls { got: settings.crls.len() });
-        }
-        let mut snp_crls: Vec<Base64Bytes> = Vec::new();
-        for path in &settings.crls {
-            snp_crls.push(read_within(path, CRL_MAX_BYTES as u64).map_err(input)?.into());
-        }
+        let collateral = match &settings.collateral {
+            None => Collateral::none(),
+            Some(path) => {
+                let bytes = read_within(path, BUNDLE_MAX_BYTES as u64).map_err(input)?;
+                Collateral::from_file(&bytes, settings.collateral_key.as_ref())
+                    .map_err(|source| GateError::Collateral { path: path.clone(), source })?
+            }
+        };
         let verifier = Verifier::new(anchors, charter.policy().clone(), charter.reference_values.clone());
-        Ok(Self {
-            charter,
-            verifier,
-            collateral: Collateral { snp_crls, ..Collateral::none() },
-            clock,
-            rng: SystemRandom::new(),
-        })
+        Ok(Self { charter, verifier, collateral, clock, rng: SystemRandom::new() })
     }
 }
 

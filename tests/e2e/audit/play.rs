@@ -195,7 +195,7 @@ fn charter(rulebook: &[u8]) -> Charter {
             foreign_anchors: Some(platform().anchors().digest()),
         },
         tee_floor: TeeFloor {
-            snp: vec![SnpFloor { product: Product::Genoa, tcb, guest_svn: 0, vmpl: 0 }],
+            snp: vec![SnpFloor { product: Product::Genoa, tcb, guest_svn: 0, vmpl: 0, mitigations: None }],
             tdx: None,
         },
         gpu_floor: GpuFloor::none(),

@@ -212,7 +212,7 @@ fn charter(
             foreign_anchors: Some(machine.anchors().digest()),
         },
         tee_floor: TeeFloor {
-            snp: vec![SnpFloor { product: Product::Turin, tcb, guest_svn: 0, vmpl: 0 }],
+            snp: vec![SnpFloor { product: Product::Turin, tcb, guest_svn: 0, vmpl: 0, mitigations: None }],
             tdx: None,
         },
         gpu_floor: GpuFloor::none(),

@@ -209,5 +209,5 @@ pub(crate) fn enrolled(id: Hex<64>) -> Platform {
 
 fn floor(product: Product) -> SnpFloor {
     let tcb = Tcb { fmc: 0, bootloader: 1, tee: 0, snp: 1, microcode: 1 };
-    SnpFloor { product, tcb, guest_svn: 0, vmpl: 0 }
+    SnpFloor { product, tcb, guest_svn: 0, vmpl: 0, mitigations: None }
 }

@@ -291,6 +291,17 @@ fn tok_03_statuses_better_than_their_parts() {
         payload["submods"]["cpu0"]["ear_trustworthiness_vector"]["executables"] = 96.into();
     });
     assert_eq!(refusing(&token, &keys), CheckId::Tok03);
+    let (token, keys) = edited(|payload| {
+        let part = &mut payload["submods"]["cpu0"];
+        part["ear_status"] = "affirming".into();
+        part["ear_trustworthiness_vector"]
+            .as_object_mut()
+            .unwrap()
+            .values_mut()
+            .for_each(|value| *value = 0.into());
+        payload["ear_status"] = "affirming".into();
+    });
+    assert_eq!(refusing(&token, &keys), CheckId::Tok03, "affirmed by nothing");
     // Worse, or no statement at all, is the issuer's right.
     for status in ["none", "contraindicated"] {
         let (token, keys) = edited(|payload| payload["ear_status"] = status.into());

@@ -266,7 +266,7 @@ pub(super) struct Serve {
     /// A foreign anchor set: taken only when a `lab` charter names its digest
     #[arg(long, value_name = "FILE")]
     pub anchors: Option<PathBuf>,
-    /// Certificates, revocation lists and reference values of the vendors: JSON, or a signed bundle
+    /// Certificates, revocation lists and reference values of the vendors: JSON, or a signed bundle. SIGHUP reads it again
     #[arg(long, value_name = "FILE")]
     pub collateral: Option<PathBuf>,
     /// Ed25519 key of whoever signed the bundle; without it, this home's own

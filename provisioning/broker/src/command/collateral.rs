@@ -70,13 +70,8 @@ pub(super) fn sign(args: &CollateralSignArgs, form: OutputForm) -> Result<(), Br
 /// Collateral as it stands in a file: a bundle that `key` signed, or JSON.
 pub(super) fn read(path: &Path, key: &Hex<32>) -> Result<Collateral, BrokerError> {
     let bytes = read_limited(path, COLLATERAL_MAX_BYTES)?;
-    let refused = |what: String| BrokerError::Document { path: path.into(), what };
-    if bytes.trim_ascii_start().starts_with(b"{") {
-        return serde_json::from_slice(&bytes).map_err(|error| refused(error.to_string()));
-    }
-    Bundle::open(&bytes, key)
-        .and_then(|bundle| bundle.collateral())
-        .map_err(|error| refused(error.to_string()))
+    Collateral::from_file(&bytes, Some(key))
+        .map_err(|error| BrokerError::Document { path: path.into(), what: error.to_string() })
 }
 
 /// Every file of a folder's folders, by the two names of its path.

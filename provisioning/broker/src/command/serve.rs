@@ -1,5 +1,6 @@
 //! `serve`: the broker protocol until the process is told to end.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use serde::Serialize;
 use tiltyard_attestation::{Collateral, Hex};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 
 use super::{DOCUMENT_MAX_BYTES, collateral, read_document};
 use crate::cli::{Facts, OutputForm, ServeArgs};
@@ -57,11 +59,33 @@ pub(super) fn serve(args: &ServeArgs, form: OutputForm) -> Result<(), BrokerErro
                 _ = tokio::signal::ctrl_c() => {}
             }
         };
+        let reload = reload(args, own_key, Arc::clone(&core)).map_err(failed)?;
         run(listener, acceptor, server_spki, core, stop).await;
+        reload.abort();
         Ok::<_, BrokerError>(())
     })?;
     drop(lock);
     Ok(())
+}
+
+/// Reads the collateral again at every SIGHUP. A file that is not collateral is told on stderr, and the one before stays.
+fn reload(args: &ServeArgs, own_key: Hex<32>, core: Arc<Core>) -> std::io::Result<JoinHandle<()>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (path, key) = (args.collateral.clone(), args.collateral_key.unwrap_or(own_key));
+    Ok(tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            let Some(path) = &path else { continue };
+            let said = match collateral::read(path, &key) {
+                Ok(collateral) => {
+                    core.replace_collateral(collateral);
+                    format!("collateral {}: read again", path.display())
+                }
+                Err(error) => format!("{error}\n  the collateral before it stays in use"),
+            };
+            // Nobody may be there to read it.
+            let _ = writeln!(std::io::stderr(), "{said}");
+        }
+    }))
 }
 
 impl Facts for Serving {

@@ -7,7 +7,7 @@
 use tiltyard_attestation::binding::{HpkePublicKey, KEM_XWING, KeyDigests, Runtime};
 use tiltyard_attestation::evidence::Evidence;
 use tiltyard_attestation::result::Anchors;
-use tiltyard_attestation::{AttestationResult, Challenge, Hex, Role};
+use tiltyard_attestation::{AttestationResult, Challenge, Collateral, Hex, Role};
 use tiltyard_provisioning::charter::KemFloor;
 use tiltyard_provisioning::ledger::PROOF_MAX_HASHES;
 use tiltyard_provisioning::release::{AttestAnswer, AttestRequest};
@@ -84,10 +84,15 @@ impl Core {
     ) -> Result<Signed<AttestAnswer>, Denial> {
         within_limits(request)?;
         let (taken, now) = self.take_nonce(&Self::nonce_of(request)?, now)?;
-        let result = self.appraise(taken, &request.evidence, channel, now)?;
+        let collateral = self.collateral();
+        let result = self.appraise(taken, &request.evidence, &collateral, channel, now)?;
         // The envelope as appraised, for auditors; strings and integers only, which always serialise.
         let evidence = serde_jcs::to_vec(&request.evidence).unwrap_or_default();
-        self.grant(&Attested::from(&result), request, Shown { evidence: &evidence, result: Some(&result) })
+        self.grant(
+            &Attested::from(&result),
+            request,
+            Shown { evidence: &evidence, result: Some((&result, &collateral)) },
+        )
     }
 
     /// Consumes the nonce before anything else is looked at, and for good: this commits by itself.
@@ -109,6 +114,7 @@ impl Core {
         &self,
         taken: Taken,
         evidence: &Evidence,
+        collateral: &Collateral,
         channel: Channel,
         now: u64,
     ) -> Result<AttestationResult, Denial> {
@@ -119,7 +125,7 @@ impl Core {
             Channel::InProcess => challenge,
         };
         let challenge = self.with_devices(challenge, &lease, now)?;
-        let result = self.verifier.appraise(challenge, evidence, &self.collateral, now)?;
+        let result = self.verifier.appraise(challenge, evidence, collateral, now)?;
         // Charter, `kem_floor`: a guest can't be talked down to X25519 alone.
         if self.charter.kem_floor == KemFloor::Hybrid && result.keys().hpke().kem != KEM_XWING {
             let got = result.keys().hpke().kem;

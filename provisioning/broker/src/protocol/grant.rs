@@ -1,7 +1,7 @@
 //! What an attested guest is given: the checks after the appraisal, the ledger entry, the sealed keys.
 
 use rusqlite::Connection;
-use tiltyard_attestation::{AttestationResult, Role};
+use tiltyard_attestation::{AttestationResult, Collateral, Role};
 use tiltyard_provisioning::dek::{WrapAad, WrapKind};
 use tiltyard_provisioning::hpke::{release_aad, release_info, seal_to};
 use tiltyard_provisioning::keyid::KeyId;
@@ -24,8 +24,8 @@ use crate::store::{self, devices, ledger};
 pub(super) struct Shown<'a> {
     /// The envelope as appraised, canonical JSON.
     pub evidence: &'a [u8],
-    /// None in tests of the rules of release, which have no appraisal.
-    pub result: Option<&'a AttestationResult>,
+    /// The result and the collateral that it rests on; none in tests of the rules of release, which have no appraisal.
+    pub result: Option<(&'a AttestationResult, &'a Collateral)>,
 }
 
 /// What the transaction made durable; an answer is built from this and nothing else.
@@ -313,7 +313,7 @@ impl Core {
         let proof = TlogProof::of(tree, index, &checkpoint);
         // A lease that ends in this second has none.
         let result = shown.result.filter(|_| not_after > attested.at);
-        let token = result.map(|result| self.token(result, &proof, attested.at, not_after)).transpose()?;
+        let token = result.map(|shown| self.token(shown, &proof, attested.at, not_after)).transpose()?;
         let entry = Entry {
             leaf: &leaf,
             evidence: shown.evidence,

@@ -10,7 +10,7 @@ mod grant;
 mod referee;
 mod token;
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::Ed25519KeyPair;
@@ -57,7 +57,7 @@ pub struct Core {
     owner: BrokerOwner,
     anchors: Anchors,
     verifier: Verifier,
-    collateral: Collateral,
+    collateral: Mutex<Arc<Collateral>>,
     keys: Keys,
     origin: String,
     rng: SystemRandom,
@@ -106,7 +106,7 @@ impl Core {
             owner: identity.role,
             anchors,
             verifier,
-            collateral: setup.collateral,
+            collateral: Mutex::new(Arc::new(setup.collateral)),
             keys,
             charter,
             rng: SystemRandom::new(),
@@ -123,6 +123,16 @@ impl Core {
     /// Whose roots evidence is verified to.
     pub fn anchors(&self) -> Anchors {
         self.anchors
+    }
+
+    /// Takes newer collateral: appraisals that begin from now on use it.
+    pub fn replace_collateral(&self, collateral: Collateral) {
+        *self.collateral.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(collateral);
+    }
+
+    /// What appraisals use at this time; an appraisal keeps the one that it began with.
+    fn collateral(&self) -> Arc<Collateral> {
+        Arc::clone(&self.collateral.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The key that deposits are sealed to.
@@ -180,7 +190,7 @@ impl Core {
     /// A thread that panicked held no half-written state: the store has its transactions, and the tree is
     /// taken out for as long as it is ahead of them.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,7 +3,7 @@
 use ring::rand::SecureRandom as _;
 use ring::signature::KeyPair as _;
 use tiltyard_attestation::token::{self, Build, Claims, Data, Image, Issue};
-use tiltyard_attestation::{AttestationResult, Hex, Role};
+use tiltyard_attestation::{AttestationResult, Collateral, Hex, Role};
 use tiltyard_provisioning::ledger::TlogProof;
 use tiltyard_provisioning::release::token_audience;
 
@@ -24,7 +24,7 @@ impl Core {
     /// Signs what an appraisal found, for as long as the lease lasts.
     pub(super) fn token(
         &self,
-        result: &AttestationResult,
+        (result, collateral): (&AttestationResult, &Collateral),
         proof: &TlogProof,
         issued_at: u64,
         expires_at: u64,
@@ -42,7 +42,7 @@ impl Core {
             issued_at,
             expires_at,
             policy: self.verifier.policy(),
-            collateral: &self.collateral,
+            collateral,
             verifier: Build { developer: DEVELOPER, build: BUILD, sha256: self.program },
             // The one program is the image; that a measurement covers a file system is for image manifests to say.
             image: Image::Program,

@@ -154,7 +154,13 @@ fn expected(machine: &SimulatedPlatform, guest: Guest, now: u64) -> Expected {
         now,
         tee: TeeFloor {
             snp: products
-                .map(|product| SnpFloor { product, tcb: newest_tcb(product), guest_svn: 0, vmpl: 0 })
+                .map(|product| SnpFloor {
+                    product,
+                    tcb: newest_tcb(product),
+                    guest_svn: 0,
+                    vmpl: 0,
+                    mitigations: None,
+                })
                 .to_vec(),
             tdx: None,
         },

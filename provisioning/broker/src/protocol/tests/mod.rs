@@ -280,7 +280,7 @@ fn lab_charter(owner: &PublicIdentity, operator: Hex<32>) -> Charter {
         backends: vec![Backend::Process],
         reference_values: ReferenceValues { images: vec![image], foreign_anchors: None },
         tee_floor: TeeFloor {
-            snp: vec![SnpFloor { product: Product::Genoa, tcb, guest_svn: 0, vmpl: 0 }],
+            snp: vec![SnpFloor { product: Product::Genoa, tcb, guest_svn: 0, vmpl: 0, mitigations: None }],
             tdx: None,
         },
         gpu_floor: GpuFloor::none(),
