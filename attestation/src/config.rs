@@ -85,6 +85,8 @@ pub enum ConfigError {
         "launch configuration is not in canonical form (RFC 8785)\n  write it with LaunchConfig::to_bytes"
     )]
     NotCanonical,
+    #[error("launch configuration: expected version 1, found {got}")]
+    Version { got: u8 },
     #[error("launch configuration: {role:?} needs an order, found none")]
     OrderMissing { role: Role },
     #[error("launch configuration: a referee takes no order, found one")]
@@ -92,7 +94,7 @@ pub enum ConfigError {
 }
 
 impl LaunchConfig {
-    /// Reads a received document: size, syntax, closed members, canonical form, role and order.
+    /// Reads a received document: size, syntax, closed members, canonical form, version, role and order.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ConfigError> {
         if bytes.len() > CONFIG_MAX_BYTES {
             return Err(ConfigError::TooLarge { got: bytes.len() });
@@ -101,6 +103,9 @@ impl LaunchConfig {
             serde_json::from_slice(bytes).map_err(|error| ConfigError::Syntax(error.to_string()))?;
         if config.to_bytes() != bytes {
             return Err(ConfigError::NotCanonical);
+        }
+        if config.v != 1 {
+            return Err(ConfigError::Version { got: config.v });
         }
         match (config.role, config.order) {
             (Role::Referee, Some(_)) => Err(ConfigError::OrderUnexpected),
