@@ -305,6 +305,27 @@ fn same_devices(devices: &[DeviceEvidence], listed: &[DeviceDigest]) -> Judged {
         format_args!("the {} devices of the envelope", devices.len()),
         format_args!("{} listed", listed.len()),
     )
+    .and_then(|| numbered_by_place(devices))
+}
+
+/// An index is the place among the devices of its kind: facts of the boot document, and every row of the trace, are
+/// found by it, and one that stands twice would leave the facts of another device unread.
+fn numbered_by_place(devices: &[DeviceEvidence]) -> Judged {
+    let (mut gpus, mut switches) = (0_usize, 0_usize);
+    let out_of_place = devices.iter().find(|device| {
+        let next = match device.kind {
+            DeviceKind::Gpu => &mut gpus,
+            DeviceKind::Switch => &mut switches,
+        };
+        let place = *next;
+        *next += 1;
+        usize::from(device.index) != place
+    });
+    const EXPECTED: &str = "devices numbered from 0 in envelope order, each kind by itself";
+    match out_of_place {
+        Some(device) => Judged::fail(Code::CompositeBinding, EXPECTED, device.kind.submod(device.index)),
+        None => Judged::pass(EXPECTED, format_args!("{gpus} GPUs and {switches} switches")),
+    }
 }
 
 /// HOST_DATA or MRCONFIGID is the digest of the received configuration document, which is for this challenge (BND-08).
