@@ -180,13 +180,18 @@ fn read_boot(
         }
         (None, _, false) => fail(&"device evidence without a boot document"),
         (_, Some(earlier), true) => {
-            let age_s = now.saturating_sub(earlier.appraised_at);
+            // An appraisal of a later time than now proves a clock that went back, not that devices were seen lately.
+            let age_s = now.checked_sub(earlier.appraised_at);
             if earlier.boot != named {
                 fail(&"another boot")
-            } else if age_s > DEVICES_LIFETIME_S {
-                fail(&format_args!("an appraisal {age_s} s ago"))
             } else {
-                Judged::pass(EXPECTED, format_args!("an appraisal {age_s} s ago"))
+                match age_s {
+                    Some(age_s @ 0..=DEVICES_LIFETIME_S) => {
+                        Judged::pass(EXPECTED, format_args!("an appraisal {age_s} s ago"))
+                    }
+                    Some(age_s) => fail(&format_args!("an appraisal {age_s} s ago")),
+                    None => fail(&format_args!("an appraisal at {}, now {now}", earlier.appraised_at)),
+                }
             }
         }
         (_, None, true) => Judged::not_applicable("no device"),

@@ -72,12 +72,14 @@ fn bnd_10_devices_without_the_boot_document_or_with_another() {
 #[test]
 fn bnd_10_a_renewal_rests_on_an_appraisal_of_this_boot_for_an_hour() {
     let renewal = evidence(Vec::new(), None, boot().digest());
-    let with = |boot, age_s| {
-        let earlier = EarlierDevices { boot, appraised_at: NOW - age_s, gpus: 0, switches: 0 };
+    let at = |boot, appraised_at| {
+        let earlier = EarlierDevices { boot, appraised_at, gpus: 0, switches: 0 };
         Setup::lab().appraise_as(&renewal, |challenge| challenge.with_devices(earlier))
     };
     assert!(with(boot().digest(), DEVICES_LIFETIME_S).is_ok());
     let stale = [(CheckId::Bnd10, Code::GpuEvidenceStale)];
     assert_eq!(findings(with(boot().digest(), DEVICES_LIFETIME_S + 1)), stale);
     assert_eq!(findings(with(Hex([9; 32]), 0)), stale);
+    assert!(at(boot().digest(), NOW).is_ok());
+    assert_eq!(findings(at(boot().digest(), NOW + 1)), stale, "a clock that went back");
 }
