@@ -1,5 +1,7 @@
 //! The launch configuration: what one guest is for, hashed into its evidence (HOST 1).
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Hex;
@@ -118,6 +120,11 @@ impl LaunchConfig {
     pub fn to_bytes(&self) -> Vec<u8> {
         // Every member is a string, an integer or a list of them, which always serialise.
         serde_jcs::to_vec(self).unwrap_or_default()
+    }
+
+    /// GPUs passed through; an address that stands twice is one.
+    pub(crate) fn distinct_gpus(&self) -> usize {
+        self.gpus.iter().collect::<BTreeSet<_>>().len()
     }
 
     /// `d256`: goes into HOST_DATA of an SNP report.
