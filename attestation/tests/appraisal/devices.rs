@@ -76,6 +76,7 @@ fn bnd_10_a_renewal_rests_on_an_appraisal_of_this_boot_for_an_hour() {
         let earlier = EarlierDevices { boot, appraised_at, gpus: 0, switches: 0 };
         Setup::lab().appraise_as(&renewal, |challenge| challenge.with_devices(earlier))
     };
+    let with = |boot, age_s| at(boot, NOW - age_s);
     assert!(with(boot().digest(), DEVICES_LIFETIME_S).is_ok());
     let stale = [(CheckId::Bnd10, Code::GpuEvidenceStale)];
     assert_eq!(findings(with(boot().digest(), DEVICES_LIFETIME_S + 1)), stale);
