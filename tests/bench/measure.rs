@@ -61,7 +61,10 @@ pub(crate) enum Row {
         limit: Option<Bound>,
         peers: Vec<Peer>,
     },
-    Skipped { figure: String, why: String },
+    Skipped {
+        figure: String,
+        why: String,
+    },
 }
 
 /// Of rounds in one unit; p95 is the slow end, whatever the unit.

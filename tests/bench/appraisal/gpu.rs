@@ -23,7 +23,8 @@ const FOLDER: &str = "target/bench/nvidia";
 /// Speed promised beside the Python verifier.
 const TARGET: f64 = 50.0;
 
-const CHECKS: &str = "report, chain, OCSP answers, both manifests, measurements; floors, enrolment, each byte's form";
+const CHECKS: &str =
+    "report, chain, OCSP answers, both manifests, measurements; floors, enrolment, each byte's form";
 const PEER: &str = "nv-local-gpu-verifier 2.7.3 (Python), process kept, its own time";
 const PEER_CHECKS: &str = "report, chain, OCSP answers, both manifests and their schema, measurements";
 

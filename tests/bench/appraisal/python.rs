@@ -36,7 +36,9 @@ impl Python {
         // It may ask at the terminal whether it may fetch its packages.
         let fetched = python("--fetch").stdout(Stdio::null()).status().map_err(absent)?;
         if !fetched.success() {
-            return Err(format!("`python3 {SCRIPT} --fetch` ended with {fetched}; what it said stands above"));
+            return Err(format!(
+                "`python3 {SCRIPT} --fetch` ended with {fetched}; what it said stands above"
+            ));
         }
         let mut child = python("--serve")
             .stdin(Stdio::piped())

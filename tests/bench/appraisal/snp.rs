@@ -60,7 +60,8 @@ fn genuine() -> Result<Vec<Row>, Box<dyn Error>> {
         Box::new(|| timed(|| signatures(&report, &certificates))),
         Box::new(|| timed(|| look(&kept))),
     ];
-    let checks = "the four signatures, dates, certificate fields, report against certificate, policy document";
+    let checks =
+        "the four signatures, dates, certificate fields, report against certificate, policy document";
     Ok(rows_of("SNP, genuine Milan report, version 2", checks, interleave(ROUNDS, legs)?))
 }
 
@@ -94,10 +95,7 @@ fn rows_of(figure: &str, checks: &str, mut seconds: Vec<Vec<f64>>) -> Vec<Row> {
     let cold = Samples::of(figure, Unit::Microseconds, seconds, &peers);
     let kept = Samples::of(&format!("{figure}, kept verifier"), Unit::Microseconds, vec![kept], &[]);
     let remembered = "the same; signatures on certificates and lists are remembered, the report's is not";
-    vec![
-        cold.checking(checks, &[SEV_CHECKS, BARE_CHECKS]).row(),
-        kept.checking(remembered, &[]).row(),
-    ]
+    vec![cold.checking(checks, &[SEV_CHECKS, BARE_CHECKS]).row(), kept.checking(remembered, &[]).row()]
 }
 
 /// What the crate's users call.

@@ -59,6 +59,7 @@ fn by_dcap_qvl(quote: &[u8], collateral: &[u8], now: u64) -> Result<(), Box<dyn 
     let mut collateral: QuoteCollateralV3 = serde_json::from_slice(collateral)?;
     // A chain there would go before the quote's own.
     collateral.pck_certificate_chain = None;
-    let report = QuoteVerifier::new_prod().verify(quote, &collateral, now).map_err(|error| format!("{error:#}"))?;
+    let report =
+        QuoteVerifier::new_prod().verify(quote, &collateral, now).map_err(|error| format!("{error:#}"))?;
     if report.status == "UpToDate" { Ok(()) } else { Err(report.status.into()) }
 }
