@@ -265,7 +265,7 @@ checklist! {
     Gpu14 "GPU-14" Policy High "ATTESTATION 6" "the feature mode is the charter's" [GpuMode]
     Gpu15 "GPU-15" Always Critical "ATTESTATION 6" "no device stands twice" [DuplicateDevice]
     Gpu16 "GPU-16" Policy Critical "ATTESTATION 7" "the device is enrolled" [UnknownDevice PlatformRevoked]
-    Gpu17 "GPU-17" Always Critical "ATTESTATION 6" "the device count is the charter's" [TopologyMismatch]
+    Gpu17 "GPU-17" Always Critical "ATTESTATION 6" "charter, launch configuration, PCI bus, driver and evidence count devices alike" [TopologyMismatch]
     Gpu18 "GPU-18" Policy High "ATTESTATION 6" "GPUs and switches of a protected fabric name each other and no one else" [TopologyMismatch]
     Rim01 "RIM-01" Always Critical "ISO/IEC 19770-2, NVIDIA RIM" "a manifest is one SWID document with unique measurement indexes" [RimFormat DuplicateRimIndex TooLarge]
     Rim02 "RIM-02" Always Critical "XML Signature 1.1, Canonical XML 1.1" "it holds one signature with one reference, by the one set of algorithms" [RimFormat RimAlgorithm]

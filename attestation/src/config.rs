@@ -1,5 +1,7 @@
 //! The launch configuration: what one guest is for, hashed into its evidence (HOST 1).
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Hex;
@@ -85,6 +87,8 @@ pub enum ConfigError {
         "launch configuration is not in canonical form (RFC 8785)\n  write it with LaunchConfig::to_bytes"
     )]
     NotCanonical,
+    #[error("launch configuration: expected version 1, found {got}")]
+    Version { got: u8 },
     #[error("launch configuration: {role:?} needs an order, found none")]
     OrderMissing { role: Role },
     #[error("launch configuration: a referee takes no order, found one")]
@@ -92,7 +96,7 @@ pub enum ConfigError {
 }
 
 impl LaunchConfig {
-    /// Reads a received document: size, syntax, closed members, canonical form, role and order.
+    /// Reads a received document: size, syntax, closed members, canonical form, version, role and order.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ConfigError> {
         if bytes.len() > CONFIG_MAX_BYTES {
             return Err(ConfigError::TooLarge { got: bytes.len() });
@@ -101,6 +105,9 @@ impl LaunchConfig {
             serde_json::from_slice(bytes).map_err(|error| ConfigError::Syntax(error.to_string()))?;
         if config.to_bytes() != bytes {
             return Err(ConfigError::NotCanonical);
+        }
+        if config.v != 1 {
+            return Err(ConfigError::Version { got: config.v });
         }
         match (config.role, config.order) {
             (Role::Referee, Some(_)) => Err(ConfigError::OrderUnexpected),
@@ -113,6 +120,11 @@ impl LaunchConfig {
     pub fn to_bytes(&self) -> Vec<u8> {
         // Every member is a string, an integer or a list of them, which always serialise.
         serde_jcs::to_vec(self).unwrap_or_default()
+    }
+
+    /// GPUs passed through; an address that stands twice is one.
+    pub(crate) fn distinct_gpus(&self) -> usize {
+        self.gpus.iter().collect::<BTreeSet<_>>().len()
     }
 
     /// `d256`: goes into HOST_DATA of an SNP report.

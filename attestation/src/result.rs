@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::binding::{HpkePublicKey, KeyDigests, PresentedKeys, Runtime};
 use crate::chain::Revocation;
+use crate::challenge::EarlierDevices;
 use crate::checks::CheckOutcome;
 use crate::evidence::DeviceKind;
 use crate::policy::{Architecture, GpuMode, Level, PlatformFlag, PlatformId, Product, Tcb, TcbStatus};
@@ -247,6 +248,22 @@ impl AttestationResult {
     /// GPUs and switches, in envelope order.
     pub fn devices(&self) -> &[DeviceFacts] {
         &self.devices
+    }
+
+    /// What renewals of this boot may rest on for an hour (BND-10); none where no device was shown, so that a renewal
+    /// can't be the ground of the next one.
+    pub fn devices_shown(&self) -> Option<EarlierDevices> {
+        let count = |kind| {
+            let count = self.devices.iter().filter(|device| device.kind == kind).count();
+            // An envelope has at most 24 devices.
+            u8::try_from(count).unwrap_or(u8::MAX)
+        };
+        (!self.devices.is_empty()).then(|| EarlierDevices {
+            boot: self.runtime.profile.boot,
+            appraised_at: self.appraised_at,
+            gpus: count(DeviceKind::Gpu),
+            switches: count(DeviceKind::Switch),
+        })
     }
 
     /// SHA-256 of the canonical envelope: a log key, never an identity.

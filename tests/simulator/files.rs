@@ -1,7 +1,7 @@
 //! Evidence as files in the vendors' own formats, with what `tiltyard-audit appraise` holds it against.
 
 use serde::Serialize;
-use tiltyard_attestation::evidence::CpuEvidence;
+use tiltyard_attestation::evidence::{CpuEvidence, DeviceKind};
 use tiltyard_attestation::policy::{Level, PolicyDocument};
 
 use crate::hostile::{Expected, Set};
@@ -10,7 +10,7 @@ use crate::intel::collateral::quote_collateral;
 /// One file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct File {
-    pub name: &'static str,
+    pub name: String,
     /// How `tiltyard-audit appraise` is told of it; none where it is not.
     pub flag: Option<&'static str>,
     #[serde(skip)]
@@ -18,8 +18,8 @@ pub struct File {
 }
 
 impl File {
-    pub fn new(name: &'static str, flag: Option<&'static str>, bytes: Vec<u8>) -> Self {
-        Self { name, flag, bytes }
+    pub fn new(name: impl Into<String>, flag: Option<&'static str>, bytes: Vec<u8>) -> Self {
+        Self { name: name.into(), flag, bytes }
     }
 }
 
@@ -44,18 +44,34 @@ pub fn of_set(set: &Set, level: Level) -> Vec<File> {
     files.extend(lists.take(1));
     let sets = collateral.tdx.iter().map(|set| quote_collateral(set).into_bytes());
     files.extend(sets.take(1).map(|text| File::new("collateral.json", Some("--tdx-collateral"), text)));
+    for device in &evidence.devices {
+        let kind = match device.kind {
+            DeviceKind::Gpu => "gpu",
+            DeviceKind::Switch => "nvswitch",
+        };
+        let name = |what: &str| format!("{kind}{}_{what}", device.index);
+        files.push(File::new(name("report.bin"), Some("--gpu-report"), device.report.0.clone()));
+        files.push(File::new(name("chain.pem"), Some("--gpu-certs"), device.chain.0.clone()));
+    }
+    for (at, rim) in collateral.rims.iter().enumerate() {
+        files.push(File::new(format!("rim{at}.xml"), Some("--rim"), rim.0.clone()));
+    }
+    for (at, answer) in collateral.ocsp.iter().enumerate() {
+        files.push(File::new(format!("ocsp{at}.der"), Some("--ocsp"), answer.0.clone()));
+    }
     files.push(File::new("policy.json", Some("--policy"), policy(expected, level)));
     files.push(File::new("anchors.json", None, expected.anchors.to_bytes()));
     files
 }
 
 fn policy(expected: &Expected, level: Level) -> Vec<u8> {
-    let Expected { guest, tee, platforms, mitigations, reference, .. } = expected;
+    let Expected { backends, tee, gpu, platforms, mitigations, reference, .. } = expected;
     let document = PolicyDocument {
-        backends: vec![guest.config.backend],
+        backends: backends.clone(),
         // A document can't name a product that its level refuses.
         snp: tee.snp.iter().copied().filter(|row| row.product.satisfies(level)).collect(),
         tdx: tee.tdx.clone(),
+        gpu: gpu.devices.is_some().then(|| gpu.clone()),
         mitigations: Some(*mitigations),
         platforms: platforms.clone(),
         reference: Some(reference.clone()),

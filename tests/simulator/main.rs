@@ -102,6 +102,12 @@ enum CliError {
     Seed { path: PathBuf },
     #[error("no attack on this evidence is named {name}\n  `tiltyard-simulator attacks` lists them")]
     Attack { name: String },
+    #[error("no whole guest is minted on this CPU\n  use --snp genoa, --snp turin, --tdx v4 or --tdx v5")]
+    Devices,
+    #[error(
+        "devices at {at}: expected a time from 2026-01-13 to 2028-01-11, the life of those who sign manifests"
+    )]
+    DevicesAt { at: u64 },
     #[error("no random bytes from the system")]
     Random,
     #[error("the system clock is before 1970")]

@@ -180,13 +180,18 @@ fn read_boot(
         }
         (None, _, false) => fail(&"device evidence without a boot document"),
         (_, Some(earlier), true) => {
-            let age_s = now.saturating_sub(earlier.appraised_at);
+            // An appraisal of a later time than now proves a clock that went back, not that devices were seen lately.
+            let age_s = now.checked_sub(earlier.appraised_at);
             if earlier.boot != named {
                 fail(&"another boot")
-            } else if age_s > DEVICES_LIFETIME_S {
-                fail(&format_args!("an appraisal {age_s} s ago"))
             } else {
-                Judged::pass(EXPECTED, format_args!("an appraisal {age_s} s ago"))
+                match age_s {
+                    Some(age_s @ 0..=DEVICES_LIFETIME_S) => {
+                        Judged::pass(EXPECTED, format_args!("an appraisal {age_s} s ago"))
+                    }
+                    Some(age_s) => fail(&format_args!("an appraisal {age_s} s ago")),
+                    None => fail(&format_args!("an appraisal at {}, now {now}", earlier.appraised_at)),
+                }
             }
         }
         (_, None, true) => Judged::not_applicable("no device"),
@@ -305,6 +310,27 @@ fn same_devices(devices: &[DeviceEvidence], listed: &[DeviceDigest]) -> Judged {
         format_args!("the {} devices of the envelope", devices.len()),
         format_args!("{} listed", listed.len()),
     )
+    .and_then(|| numbered_by_place(devices))
+}
+
+/// An index is the place among the devices of its kind: facts of the boot document, and every row of the trace, are
+/// found by it, and one that stands twice would leave the facts of another device unread.
+fn numbered_by_place(devices: &[DeviceEvidence]) -> Judged {
+    let (mut gpus, mut switches) = (0_usize, 0_usize);
+    let out_of_place = devices.iter().find(|device| {
+        let next = match device.kind {
+            DeviceKind::Gpu => &mut gpus,
+            DeviceKind::Switch => &mut switches,
+        };
+        let place = *next;
+        *next += 1;
+        usize::from(device.index) != place
+    });
+    const EXPECTED: &str = "devices numbered from 0 in envelope order, each kind by itself";
+    match out_of_place {
+        Some(device) => Judged::fail(Code::CompositeBinding, EXPECTED, device.kind.submod(device.index)),
+        None => Judged::pass(EXPECTED, format_args!("{gpus} GPUs and {switches} switches")),
+    }
 }
 
 /// HOST_DATA or MRCONFIGID is the digest of the received configuration document, which is for this challenge (BND-08).

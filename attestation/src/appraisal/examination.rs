@@ -240,7 +240,8 @@ impl Desk<'_> {
             }
         }
         if !authentic.is_empty() {
-            let set = nvidia::SetDemands { policy, counts: None, boot: None, earlier: None, fleet: &[] };
+            let (counts, launched, boot, earlier) = (None, None, None, None);
+            let set = nvidia::SetDemands { policy, counts, launched, boot, earlier, fleet: &[] };
             set.judge(&authentic, trace);
         }
     }

@@ -132,6 +132,7 @@ impl Verifier {
         let set = SetDemands {
             policy: &self.policy,
             counts: Some(self.policy.device_count(challenge.role)),
+            launched: Some(bound.config.distinct_gpus()),
             boot: bound.boot.as_ref(),
             earlier: challenge.devices.as_ref(),
             fleet: &challenge.fleet,

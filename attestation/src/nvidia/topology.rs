@@ -21,6 +21,8 @@ pub struct SetDemands<'a> {
     pub policy: &'a AppraisalPolicy,
     /// GPUs and switches that the charter wants; none in an examination.
     pub counts: Option<(usize, usize)>,
+    /// GPUs that the launch configuration passes through; none in an examination.
+    pub launched: Option<usize>,
     /// What the measured guest counted itself.
     pub boot: Option<&'a BootDocument>,
     /// An earlier full appraisal that evidence without devices rests on (BND-10).
@@ -62,7 +64,7 @@ impl SetDemands<'_> {
         Judged::pass(EXPECTED, format_args!("{} devices", devices.len()))
     }
 
-    /// Charter, evidence, PCI bus and driver count alike (GPU-17).
+    /// Charter, evidence, launch configuration, PCI bus and driver count alike (GPU-17).
     fn counted(&self, devices: &[AuthenticDevice<'_>]) -> Judged {
         let (gpus, switches) = match self.earlier {
             Some(earlier) if devices.is_empty() => (earlier.gpus.into(), earlier.switches.into()),
@@ -79,7 +81,16 @@ impl SetDemands<'_> {
             }
             None => self.policy.absent(Code::TopologyMismatch, "the charter's count", &shown),
         };
-        charter.and_then(|| match self.boot {
+        let launched = || match self.launched {
+            Some(launched) => Judged::require(
+                launched == gpus,
+                Code::TopologyMismatch,
+                format_args!("a launch configuration of {gpus} GPUs"),
+                format_args!("one of {launched}"),
+            ),
+            None => self.policy.absent(Code::TopologyMismatch, "the launch configuration's count", &shown),
+        };
+        charter.and_then(launched).and_then(|| match self.boot {
             Some(BootDocument { pci_gpus, gpus: named, .. }) => {
                 let holds = usize::from(*pci_gpus) == gpus && named.len() == gpus;
                 let got = format_args!("{pci_gpus} on the bus, {} named by the driver", named.len());

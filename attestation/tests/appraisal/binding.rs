@@ -221,6 +221,9 @@ fn bnd_08_host_data_of_another_document() {
     config.vcpus = 64;
     evidence.config = config.to_bytes().into();
     assert_eq!(Setup::lab().refused(&evidence), [(CheckId::Bnd08, Code::HostDataMismatch)]);
+    let mut later = Guest::turin();
+    later.config.v = 2;
+    assert_eq!(Setup::lab().refused(&later.evidence()), [(CheckId::Bnd08, Code::ConfigInvalid)]);
     evidence.config = b"{}".to_vec().into();
     assert_eq!(Setup::lab().refused(&evidence), [(CheckId::Bnd08, Code::ConfigInvalid)]);
 }

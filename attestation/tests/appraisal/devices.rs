@@ -33,6 +33,28 @@ fn bnd_05_devices_that_were_asked_with_different_nonces() {
     assert_eq!(Setup::lab().refused(&mixed), [(CheckId::Bnd05, Code::CompositeBinding)]);
 }
 
+/// Facts of the second GPU would never be read if both were the first.
+#[test]
+fn bnd_06_devices_that_are_not_numbered_by_their_place() {
+    let switch = |index| DeviceEvidence { kind: DeviceKind::Switch, ..device(index, 1) };
+    let other = [(CheckId::Bnd06, Code::CompositeBinding)];
+    let cases = [
+        vec![device(0, 1), device(0, 1)],
+        vec![device(1, 1), device(0, 1)],
+        vec![device(1, 1)],
+        vec![device(0, 1), switch(1)],
+        vec![switch(0), device(0, 1), switch(0)],
+    ];
+    for devices in cases {
+        let given = evidence(devices, Some(boot().to_bytes()), boot().digest());
+        assert_eq!(Setup::lab().refused(&given), other);
+    }
+    // In their places, and of two kinds in turn, they are looked at.
+    let given = evidence(vec![switch(0), device(0, 1), switch(1)], Some(boot().to_bytes()), boot().digest());
+    let found = Setup::lab().refused(&given);
+    assert!(found.iter().all(|(check, _)| *check != CheckId::Bnd06), "{found:?}");
+}
+
 #[test]
 fn bnd_10_devices_without_the_boot_document_or_with_another() {
     let devices = || vec![device(0, 1)];
@@ -50,12 +72,15 @@ fn bnd_10_devices_without_the_boot_document_or_with_another() {
 #[test]
 fn bnd_10_a_renewal_rests_on_an_appraisal_of_this_boot_for_an_hour() {
     let renewal = evidence(Vec::new(), None, boot().digest());
-    let with = |boot, age_s| {
-        let earlier = EarlierDevices { boot, appraised_at: NOW - age_s, gpus: 0, switches: 0 };
+    let at = |boot, appraised_at| {
+        let earlier = EarlierDevices { boot, appraised_at, gpus: 0, switches: 0 };
         Setup::lab().appraise_as(&renewal, |challenge| challenge.with_devices(earlier))
     };
+    let with = |boot, age_s| at(boot, NOW - age_s);
     assert!(with(boot().digest(), DEVICES_LIFETIME_S).is_ok());
     let stale = [(CheckId::Bnd10, Code::GpuEvidenceStale)];
     assert_eq!(findings(with(boot().digest(), DEVICES_LIFETIME_S + 1)), stale);
     assert_eq!(findings(with(Hex([9; 32]), 0)), stale);
+    assert!(at(boot().digest(), NOW).is_ok());
+    assert_eq!(findings(at(boot().digest(), NOW + 1)), stale, "a clock that went back");
 }

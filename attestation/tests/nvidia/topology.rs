@@ -21,6 +21,8 @@ struct Set {
     mode: Option<GpuMode>,
     level: Level,
     counts: Option<(usize, usize)>,
+    /// In the launch configuration.
+    launched: Option<usize>,
     /// On the PCI bus, named by the driver.
     boot: Option<(u8, u8)>,
     earlier: Option<EarlierDevices>,
@@ -44,6 +46,7 @@ impl Set {
             mode: Some(GpuMode::Ppcie),
             level: Level::Lab,
             counts: Some((8, 4)),
+            launched: Some(8),
             boot: Some((8, 8)),
             earlier: None,
             fleet: Vec::new(),
@@ -58,6 +61,7 @@ impl Set {
             devices: vec![(pki.device(&DeviceFields::hopper(1)), SpdmFields::gpu())],
             mode: Some(GpuMode::Spt),
             counts: Some((1, 0)),
+            launched: Some(1),
             boot: Some((1, 1)),
             ..Self::none()
         }
@@ -70,6 +74,7 @@ impl Set {
             mode: None,
             level: Level::Lab,
             counts: Some((0, 0)),
+            launched: Some(0),
             boot: None,
             earlier: None,
             fleet: Vec::new(),
@@ -124,6 +129,7 @@ impl Set {
         let set = SetDemands {
             policy: &policy,
             counts: self.counts,
+            launched: self.launched,
             boot: boot.as_ref(),
             earlier: self.earlier.as_ref(),
             fleet: &self.fleet,
@@ -166,6 +172,7 @@ fn gpu_15_one_device_twice() {
         anchors: pki.anchors(),
         devices,
         counts: Some((2, 0)),
+        launched: Some(2),
         boot: Some((2, 2)),
         ..Set::single()
     };
@@ -204,7 +211,8 @@ fn gpu_15_the_public_file_with_one_switch_four_times() {
     let devices: Vec<AuthenticDevice<'_>> = (given.iter())
         .map(|(kind, report, chain)| authority.authenticate(*kind, report, chain, &mut trace).ok().unwrap())
         .collect();
-    let set = SetDemands { policy: &policy, counts: None, boot: None, earlier: None, fleet: &[] };
+    let (counts, launched, boot, earlier) = (None, None, None, None);
+    let set = SetDemands { policy: &policy, counts, launched, boot, earlier, fleet: &[] };
     set.judge(&devices, &mut trace);
     assert_eq!(findings(&trace), TWICE);
     set.judge(&devices[..1], &mut trace);
@@ -216,6 +224,11 @@ fn gpu_17_counts_that_differ() {
     for counts in [(0, 0), (2, 0), (1, 1), (0, 1)] {
         assert_eq!(Set { counts: Some(counts), ..Set::single() }.findings(), COUNT, "{counts:?}");
     }
+    for launched in [0, 2] {
+        let set = Set { launched: Some(launched), ..Set::single() };
+        assert_eq!(set.findings(), COUNT, "{launched} in the launch configuration");
+    }
+    assert_eq!(Set { launched: None, level: Level::Strict, ..Set::single() }.findings(), COUNT);
     for boot in [(0, 1), (2, 1), (1, 0), (1, 2)] {
         assert_eq!(Set { boot: Some(boot), ..Set::single() }.findings(), COUNT, "{boot:?}");
     }
@@ -230,7 +243,8 @@ fn gpu_17_counts_that_differ() {
 fn gpu_17_renewals_rest_on_the_earlier_count() {
     let earlier =
         |gpus, switches| Some(EarlierDevices { boot: Hex([0; 32]), appraised_at: NOW, gpus, switches });
-    let renewal = |earlier| Set { earlier, counts: Some((8, 4)), boot: Some((8, 8)), ..Set::none() };
+    let renewal =
+        |earlier| Set { earlier, counts: Some((8, 4)), launched: Some(8), boot: Some((8, 8)), ..Set::none() };
     let trace = renewal(earlier(8, 4)).run();
     assert_eq!((findings(&trace), verdict(&trace, CheckId::Gpu15)), (vec![], Verdict::NotApplicable));
     assert_eq!(renewal(earlier(8, 3)).findings(), COUNT);
@@ -322,6 +336,7 @@ fn gpu_18_gpus_whose_certificates_name_no_identifier() {
             anchors: pki.anchors(),
             devices: vec![gpu, switch],
             counts: Some((1, 1)),
+            launched: Some(1),
             boot: Some((1, 1)),
             ..Set::fabric()
         }

@@ -63,6 +63,7 @@ fn findings(set: &EvidenceSet, level: Level) -> BTreeSet<(CheckId, Code)> {
         SetDemands {
             policy: &policy,
             earlier: None,
+            launched: Some(expected.floor.count.into()),
             counts: Some((expected.floor.count.into(), switches.into())),
             boot: Some(&set.boot),
             fleet: &expected.fleet,

@@ -11,7 +11,7 @@ use tiltyard_attestation::{
     TrustAnchors, Verifier,
 };
 use tiltyard_simulator::NOTICE;
-use tiltyard_simulator::hostile::{snp, tdx};
+use tiltyard_simulator::hostile::{composite, snp, tdx};
 use tiltyard_simulator::intel::Form;
 
 use crate::peer::{NOW, issued};
@@ -117,7 +117,8 @@ fn files_of_an_attack_are_refused_for_it() {
 fn attacks_are_listed_and_others_refused() {
     let listed = run(&["attacks"]);
     let lines = String::from_utf8_lossy(&listed.stdout).lines().count();
-    assert_eq!(lines, snp::variants().count() + tdx::variants().count());
+    let listed = snp::variants().count() + tdx::variants().count() + composite::variants().count();
+    assert_eq!(lines, listed);
     let folder = tempfile::tempdir().expect("folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
     std::fs::write(path("seed"), "7d".repeat(32)).expect("seed");

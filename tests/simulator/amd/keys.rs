@@ -1,9 +1,10 @@
 //! The signing keys that a seed gives, and the files that spare making them again.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use p384::ecdsa::SigningKey;
 use rand_chacha::ChaCha20Rng;
@@ -37,7 +38,7 @@ pub enum KeyError {
 }
 
 /// Which authority signs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Authority {
     /// The root.
     Ark,
@@ -54,6 +55,8 @@ pub struct AuthorityKeys {
     ask: PssKey<Sha384>,
     /// Made when a VLEK is first asked for: searching its primes takes seconds, and most machines have none.
     asvk: OnceLock<PssKey<Sha384>>,
+    /// By authority and SHA-256 of the message: most of a chain is signed as it was in the chain before.
+    signed: Mutex<BTreeMap<(Authority, [u8; 32]), Vec<u8>>>,
 }
 
 /// Where keys come from.
@@ -77,14 +80,22 @@ impl AuthorityKeys {
         let take = |thread: std::thread::JoinHandle<Result<PssKey<Sha384>, KeyError>>| {
             thread.join().map_err(|_| KeyError::Thread)?
         };
-        Ok(Self { ark: take(ark)?, ask: take(ask)?, asvk: OnceLock::new(), source })
+        let (ark, ask) = (take(ark)?, take(ask)?);
+        Ok(Self { ark, ask, asvk: OnceLock::new(), source, signed: Mutex::default() })
     }
 
     /// RSASSA-PSS, SHA-384, salt of 48 bytes drawn from the message, so that equal bytes get equal signatures.
     pub(crate) fn sign(&self, authority: Authority, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let place = (authority, Sha256::digest(message).into());
+        let signed = || self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(signature) = signed().get(&place) {
+            return Ok(signature.clone());
+        }
         let mut salt = ChaCha20Rng::from_seed(tagged(b"tiltyard/simulator/salt/1", message));
         let signature = self.key(authority)?.try_sign_with_rng(&mut salt, message);
-        Ok(signature.map_err(KeyError::Signature)?.to_vec())
+        let signature = signature.map_err(KeyError::Signature)?.to_vec();
+        signed().insert(place, signature.clone());
+        Ok(signature)
     }
 
     /// Modulus (512 bytes) and public exponent, big endian.

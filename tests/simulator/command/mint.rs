@@ -1,5 +1,6 @@
 //! Commands `mint` and `attacks`: evidence as files, honest or not.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -8,8 +9,10 @@ use tiltyard_attestation::binding::Runtime;
 use tiltyard_attestation::policy::Level;
 use tiltyard_attestation::{CheckId, Code, Hex};
 use tiltyard_simulator::files::{self, File};
+use tiltyard_simulator::hostile::composite::{self, CompositeVariant};
 use tiltyard_simulator::hostile::snp::{self, SnpVariant};
 use tiltyard_simulator::hostile::tdx::{self, TdxVariant};
+use tiltyard_simulator::nvidia::certificate::midnight;
 use tiltyard_simulator::{NOTICE, hostile};
 
 use crate::{CliError, ProductLine, now, print, seed, write_file};
@@ -28,8 +31,11 @@ pub(crate) struct Mint {
     /// Evidence of this attack, which chooses form or product itself; `tiltyard-simulator attacks` lists them.
     #[arg(long)]
     attack: Option<String>,
+    /// Devices beside the CPU: a whole guest, and its envelope as the verifier gets it (`evidence.json`).
+    #[arg(long, value_enum)]
+    devices: Option<Devices>,
     /// REPORT_DATA, 64 bytes in hex; left out, the digest of the sample guest's runtime document.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "devices")]
     report_data: Option<Hex<64>>,
     /// Time of the evidence, in Unix seconds, from 2024-03 to 2048; left out, now.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1_710_000_000..2_461_000_000))]
@@ -52,6 +58,19 @@ enum Form {
     V5,
 }
 
+/// What a guest has beside its CPU.
+#[derive(Clone, Copy, ValueEnum)]
+enum Devices {
+    /// None: a referee.
+    None,
+    /// One H100.
+    H100,
+    /// Eight H100 and four LS10 in protected PCIe.
+    Ppcie,
+    /// Eight B200 in multi-GPU passthrough.
+    Mpt,
+}
+
 /// What was made, and what the evidence was asked with.
 struct Minted {
     files: Vec<File>,
@@ -69,21 +88,23 @@ pub(crate) fn list_attacks() -> Result<(), CliError> {
         }))
     }
     snp::variants().try_for_each(|variant| row("snp", variant))?;
-    tdx::variants().try_for_each(|variant| row("tdx", variant))
+    tdx::variants().try_for_each(|variant| row("tdx", variant))?;
+    composite::variants().try_for_each(|variant| row("composite", variant))
 }
 
 impl Mint {
     /// Writes the files, and prints their names with the command that appraises them.
     pub(crate) fn run(&self) -> Result<(), CliError> {
         let at = self.at.map_or_else(now, Ok)?;
-        let Minted { mut files, report_data } = match (self.snp, self.tdx) {
-            (Some(product), _) => self.snp(product, at)?,
-            (None, form) => self.tdx(form.unwrap_or(Form::V4), at)?,
+        let Minted { mut files, report_data } = match (self.devices, self.snp, self.tdx) {
+            (Some(devices), ..) => self.composite(devices, at)?,
+            (None, Some(product), _) => self.snp(product, at)?,
+            (None, None, form) => self.tdx(form.unwrap_or(Form::V4), at)?,
         };
         files.push(File::new("NOTICE", None, format!("{NOTICE}\n").into_bytes()));
         std::fs::create_dir_all(&self.out)
             .map_err(|source| CliError::File { path: self.out.clone(), source })?;
-        files.iter().try_for_each(|file| write_file(&self.out.join(file.name), &file.bytes, 0o644))?;
+        files.iter().try_for_each(|file| write_file(&self.out.join(&file.name), &file.bytes, 0o644))?;
         let appraise = self.appraise(&files, report_data, at);
         print(&json!({ "files": files, "nonce": report_data, "appraise": appraise, "notice": NOTICE }))
     }
@@ -117,6 +138,36 @@ impl Mint {
         Ok(Minted { files, report_data })
     }
 
+    /// A whole guest: what binds its parts is in the envelope, the rest in the vendors' own files as well.
+    fn composite(&self, devices: Devices, at: u64) -> Result<Minted, CliError> {
+        let attack = self.named(composite::variants(), |variant| variant.name)?;
+        if !MANIFEST_SIGNERS_LIVE.contains(&at) {
+            return Err(CliError::DevicesAt { at });
+        }
+        let lab = composite::Lab::from_seed(&*seed(&self.seed_file)?, self.key_cache.as_deref(), at)?;
+        let board = attack.map_or_else(|| devices.board(), |variant: &CompositeVariant| variant.base);
+        let mut draft = lab.draft(self.cpu()?, board)?;
+        attack.iter().for_each(|attack| attack.before_signing(&mut draft));
+        let mut set = lab.issue(&draft)?;
+        attack.iter().for_each(|attack| attack.after_signing(&mut set));
+        let mut files = files::of_set(&set, attack.map_or(Level::Lab, |attack| attack.level));
+        // Strings and integers only, which always serialise.
+        let envelope = serde_json::to_vec(&set.evidence).unwrap_or_default();
+        files.push(File::new("evidence.json", None, envelope));
+        Ok(Minted { files, report_data: Runtime::report_data(&set.evidence.runtime.0) })
+    }
+
+    /// The CPU of a whole guest.
+    fn cpu(&self) -> Result<composite::Cpu, CliError> {
+        match (self.snp, self.tdx) {
+            (Some(ProductLine::Genoa), _) => Ok(composite::Cpu::Genoa),
+            (Some(ProductLine::Turin), _) => Ok(composite::Cpu::Turin),
+            (None, Some(Form::V4)) => Ok(composite::Cpu::TdxV4),
+            (None, Some(Form::V5)) => Ok(composite::Cpu::TdxV5),
+            (Some(ProductLine::Milan), _) | (None, Some(Form::V5Td10) | None) => Err(CliError::Devices),
+        }
+    }
+
     /// The attack that was asked for.
     fn named<V>(
         &self,
@@ -134,11 +185,22 @@ impl Mint {
         let path = |name: &str| self.out.join(name).display().to_string();
         let mut words = vec!["tiltyard-audit".to_owned(), "appraise".to_owned()];
         for file in files {
-            words.extend(file.flag.iter().flat_map(|flag| [(*flag).to_owned(), path(file.name)]));
+            words.extend(file.flag.iter().flat_map(|flag| [(*flag).to_owned(), path(&file.name)]));
         }
         words.extend(["--trust-anchors".to_owned(), self.out.display().to_string()]);
         words.extend(["--nonce".to_owned(), report_data.to_string(), "--at".to_owned(), at.to_string()]);
         words.join(" ")
+    }
+}
+
+impl Devices {
+    fn board(self) -> composite::Board {
+        match self {
+            Self::None => composite::Board::Bare,
+            Self::H100 => composite::Board::OneH100,
+            Self::Ppcie => composite::Board::ProtectedPcie,
+            Self::Mpt => composite::Board::EightB200,
+        }
     }
 }
 
@@ -161,3 +223,6 @@ impl ProductLine {
         }
     }
 }
+
+/// When manifests can be signed, in Unix seconds; an answer about a signer is an hour old when it is shown.
+const MANIFEST_SIGNERS_LIVE: Range<u64> = midnight(2026, 1, 13)..midnight(2028, 1, 12);

@@ -1,4 +1,4 @@
-//! Named attacks on CPU evidence that would otherwise pass, each with the one check and code that must refuse it.
+//! Named attacks on evidence that would otherwise pass, each with the one check and code that must refuse it.
 //!
 //! Whatever the adversary holds a key for is signed again by that key, so that the named check is the one that is
 //! tested and not a signature in front of it. A caller first shows that the base passes ([`snp::Base`],
@@ -6,20 +6,22 @@
 //! what follows from the same cause ([`Variant::also`]). The sets have foreign roots: above `lab`,
 //! `POL-02 AnchorsNotVendor` stands beside it.
 //!
+//! [`snp`] and [`tdx`] attack a CPU's evidence, [`composite`] what binds a CPU and its devices to one challenge;
 //! [`crate::nvidia::hostile`] is the same for devices.
 
 use std::collections::BTreeSet;
 
 use tiltyard_attestation::evidence::Evidence;
-use tiltyard_attestation::policy::{GpuFloor, Level, Platform, TeeFloor};
+use tiltyard_attestation::policy::{GpuFloor, Level, Platform, PlatformId, TeeFloor};
 use tiltyard_attestation::reference::ReferenceValues;
 use tiltyard_attestation::{
-    AppraisalPolicy, AttestationResult, ChainError, CheckId, Code, Collateral, ForeignAnchors, Hex,
-    PolicyError, Refusal, TrustAnchors, Verifier,
+    AppraisalPolicy, AttestationResult, Backend, ChainError, CheckId, Code, Collateral, EarlierDevices,
+    ForeignAnchors, Hex, PolicyError, Refusal, TrustAnchors, Verifier,
 };
 
 use crate::mint::Guest;
 
+pub mod composite;
 pub mod snp;
 pub mod tdx;
 
@@ -67,8 +69,15 @@ pub struct Expected {
     pub issued_at: u64,
     /// Unix seconds.
     pub now: u64,
+    /// What the charter lists.
+    pub backends: Vec<Backend>,
     pub tee: TeeFloor,
+    pub gpu: GpuFloor,
     pub platforms: Vec<Platform>,
+    /// UEIDs that other guests hold.
+    pub fleet: Vec<PlatformId>,
+    /// The appraisal of devices that a renewal rests on.
+    pub earlier: Option<EarlierDevices>,
     /// Bits of the SNP mitigation vectors.
     pub mitigations: u64,
     pub anchors: ForeignAnchors,
@@ -85,20 +94,34 @@ pub enum SetError {
     Anchors(#[from] ChainError),
 }
 
+impl Expected {
+    /// The production verifier under a charter of `level`.
+    pub fn verifier(&self, level: Level) -> Result<Verifier, SetError> {
+        let Self { backends, gpu, platforms, mitigations, anchors, reference, .. } = self;
+        // A charter can't name a product that its level refuses.
+        let mut tee = self.tee.clone();
+        tee.snp.retain(|row| row.product.satisfies(level));
+        let policy = AppraisalPolicy::from_floors(level, backends, &tee, gpu, platforms)?
+            .require_mitigations(*mitigations);
+        Ok(Verifier::new(TrustAnchors::foreign(anchors.clone())?, policy, reference.clone()))
+    }
+}
+
 impl Set {
     /// The production verifier's answer under a charter of `level`.
     pub fn appraise(&self, level: Level) -> Result<Result<AttestationResult, Refusal>, SetError> {
-        let Expected { guest, nonce, issued_at, now, tee, platforms, mitigations, anchors, reference } =
-            &self.expected;
-        // A charter can't name a product that its level refuses.
-        let mut tee = tee.clone();
-        tee.snp.retain(|row| row.product.satisfies(level));
-        let backends = [guest.config.backend];
-        let policy = AppraisalPolicy::from_floors(level, &backends, &tee, &GpuFloor::none(), platforms)?
-            .require_mitigations(*mitigations);
-        let verifier = Verifier::new(TrustAnchors::foreign(anchors.clone())?, policy, reference.clone());
-        let challenge = guest.challenge(*nonce, *issued_at);
-        Ok(verifier.appraise(challenge, &self.evidence, &self.collateral, *now))
+        Ok(self.appraise_by(&self.expected.verifier(level)?))
+    }
+
+    /// The answer of a verifier that [`Expected::verifier`] made, for this set or for another of the same charter.
+    pub fn appraise_by(&self, verifier: &Verifier) -> Result<AttestationResult, Refusal> {
+        let Expected { guest, nonce, issued_at, now, fleet, earlier, .. } = &self.expected;
+        let challenge = guest.challenge(*nonce, *issued_at).with_fleet(fleet.clone());
+        let challenge = match earlier {
+            Some(earlier) => challenge.with_devices(*earlier),
+            None => challenge,
+        };
+        verifier.appraise(challenge, &self.evidence, &self.collateral, *now)
     }
 
     /// Checks that refuse the set under a charter of `level`, with their codes.

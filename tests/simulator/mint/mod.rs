@@ -29,10 +29,15 @@ impl Guest {
             config,
             measurement,
             keys: sample_keys(label),
-            tee_pubkey: Hex(p256_point(label)),
+            tee_pubkey: Self::sample_tee_pubkey(label),
             boot: Hex::sha256(&[label]),
             channel: None,
         }
+    }
+
+    /// The `tee-pubkey` of a sample guest with this label.
+    pub fn sample_tee_pubkey(label: u8) -> Hex<65> {
+        Hex(p256_point(label))
     }
 
     /// The runtime document of its answer to `nonce`.

@@ -77,16 +77,23 @@ impl Variant {
     /// The set as the verifier gets it.
     pub fn set(&self, lab: &Lab) -> EvidenceSet {
         let mut draft = self.base.draft(lab);
-        match self.step {
-            Step::Signed(edit) => {
-                edit(&mut draft);
-                draft.issue()
-            }
-            Step::Sent(edit) => {
-                let mut set = draft.issue();
-                edit(&mut set);
-                set
-            }
+        self.before_signing(&mut draft);
+        let mut set = draft.issue();
+        self.after_signing(&mut set);
+        set
+    }
+
+    /// What the adversary does to a draft.
+    pub fn before_signing(&self, draft: &mut Draft) {
+        if let Step::Signed(edit) = self.step {
+            edit(draft);
+        }
+    }
+
+    /// What the adversary does to the finished set.
+    pub fn after_signing(&self, set: &mut EvidenceSet) {
+        if let Step::Sent(edit) = self.step {
+            edit(set);
         }
     }
 

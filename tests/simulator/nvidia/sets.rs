@@ -15,7 +15,7 @@ use super::measurements::Source;
 use super::opaque::{self, OpaqueField};
 use super::{Architecture, Spelled};
 
-/// 2026-11-23 00:00 UTC: when every set is appraised, in Unix seconds.
+/// 2026-11-23 00:00 UTC: when a set is appraised unless its lab says another time, in Unix seconds.
 pub const NOW: u64 = 1_795_392_000;
 /// GPUs of an HGX board.
 pub const BOARD_GPUS: u32 = 8;
@@ -27,11 +27,18 @@ pub const LINKS: [usize; 18] = [0, 0, 1, 1, 0, 0, 2, 2, 1, 1, 0, 2, 3, 3, 2, 2, 
 /// Makes sets from one seed.
 pub struct Lab {
     keys: Arc<Keyring>,
+    /// Unix seconds.
+    now: u64,
 }
 
 impl Lab {
     pub fn from_seed(seed: [u8; 32]) -> Self {
-        Self { keys: Arc::new(Keyring::from_seed(seed)) }
+        Self { keys: Arc::new(Keyring::from_seed(seed)), now: NOW }
+    }
+
+    /// The same at another time (Unix seconds); the signers of manifests live from 2026-01-12 to 2028-01-12.
+    pub fn at(self, now: u64) -> Self {
+        Self { now, ..self }
     }
 
     /// One H100 with driver 550.90.07, and both of its manifests.
@@ -87,7 +94,7 @@ impl Lab {
             },
             expected: Expected {
                 nonce,
-                now: NOW,
+                now: self.now,
                 floor: floor(parts),
                 platforms: devices.iter().filter_map(enrolled).collect(),
                 fleet: Vec::new(),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tiltyard_attestation::binding::Runtime;
-use tiltyard_attestation::policy::{Level, Platform, PlatformKind, Product, SnpFloor, TeeFloor};
+use tiltyard_attestation::policy::{GpuFloor, Level, Platform, PlatformKind, Product, SnpFloor, TeeFloor};
 use tiltyard_attestation::reference::{ReferenceImage, ReferenceValues};
 use tiltyard_attestation::result::SigningKey;
 use tiltyard_attestation::{Backend, Collateral, Hex, Role};
@@ -149,6 +149,10 @@ fn expected(machine: &SimulatedPlatform, guest: Guest, now: u64) -> Expected {
     };
     Expected {
         guest,
+        backends: vec![Backend::Snp],
+        gpu: GpuFloor::none(),
+        fleet: Vec::new(),
+        earlier: None,
         nonce: NONCE,
         issued_at: now - CHALLENGE_AGE_S,
         now,

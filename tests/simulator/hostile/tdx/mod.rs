@@ -1,7 +1,7 @@
 //! Attacks on TDX evidence.
 
 use tiltyard_attestation::binding::Runtime;
-use tiltyard_attestation::policy::{ModuleFloor, Platform, PlatformKind, TdxFloor, TeeFloor};
+use tiltyard_attestation::policy::{GpuFloor, ModuleFloor, Platform, PlatformKind, TdxFloor, TeeFloor};
 use tiltyard_attestation::reference::{ReferenceImage, ReferenceValues, TdxReference};
 use tiltyard_attestation::{Backend, Collateral, Hex, Role};
 
@@ -131,6 +131,10 @@ fn expected(lab: &Lab, guest: Guest, td: &intel::Draft) -> Expected {
     };
     Expected {
         guest,
+        backends: vec![Backend::Tdx],
+        gpu: GpuFloor::none(),
+        fleet: Vec::new(),
+        earlier: None,
         nonce: NONCE,
         issued_at: now - CHALLENGE_AGE_S,
         now: *now,

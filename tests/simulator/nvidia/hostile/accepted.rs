@@ -22,8 +22,13 @@ impl Accepted {
     /// The set as the verifier gets it.
     pub fn set(&self, lab: &Lab) -> EvidenceSet {
         let mut draft = self.base.draft(lab);
-        (self.edit)(&mut draft);
+        self.edit(&mut draft);
         draft.issue()
+    }
+
+    /// Makes a draft odd.
+    pub fn edit(&self, draft: &mut Draft) {
+        (self.edit)(draft);
     }
 }
 
