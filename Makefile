@@ -28,7 +28,7 @@ peers:
 	@tests/inputs/timed --report
 
 bench: build
-	@tests/inputs/timed bench target/debug/tiltyard-bench
+	@tests/inputs/timed bench target/debug/tiltyard-bench --json target/bench/bench.json
 	@tests/inputs/timed --report
 
 # The cheap gates of CI.

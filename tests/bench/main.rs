@@ -7,6 +7,7 @@
 
 use std::error::Error;
 use std::fs;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
@@ -14,6 +15,7 @@ use measure::{Bound, Peer, Row, Spread};
 use serde::Serialize;
 
 mod appraisal;
+mod audit;
 #[allow(dead_code, reason = "the audit's tests share it")]
 #[path = "../e2e/audit/bundle.rs"]
 mod bundle;
@@ -29,6 +31,9 @@ mod training;
 struct Args {
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
+    /// Writes the JSON there too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
     /// Only the groups whose name holds this text.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -42,12 +47,15 @@ enum Output {
 
 type Group = (&'static str, fn() -> Result<Vec<Row>, Box<dyn Error>>);
 
-const GROUPS: [Group; 6] = [
+const GROUPS: [Group; 9] = [
     ("container", sealing::container),
     ("release", sealing::release),
     ("log", sealing::log),
-    ("appraisal", appraisal::report),
-    ("audit", appraisal::audit),
+    ("appraisal-snp", appraisal::snp::rows),
+    ("appraisal-tdx", appraisal::tdx::rows),
+    ("appraisal-gpu", appraisal::gpu::rows),
+    ("appraisal-composite", appraisal::composite::rows),
+    ("audit", audit::rows),
     ("training", training::model),
 ];
 
@@ -81,8 +89,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         seconds: start.elapsed().as_secs_f64(),
         rows,
     };
+    let json = serde_json::to_string_pretty(&report)?;
+    if let Some(file) = args.json {
+        file.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::write(&file, &json).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
     match args.output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+        Output::Json => println!("{json}"),
         Output::Text => print(&report),
     }
     Ok(())
@@ -100,12 +113,14 @@ fn print(report: &Report) {
     for row in &report.rows {
         match row {
             Row::Skipped { figure, why } => println!("\n{figure}\n  SKIPPED: {why}"),
-            Row::Measured { figure, unit, ours, limit, peers } => {
+            Row::Measured { figure, unit, ours, checks, limit, peers } => {
                 println!("\n{figure} [{unit}], {} rounds", ours.rounds);
-                println!("  {}  Tiltyard{}", figures(ours), bound(limit.as_ref(), "limit"));
-                for Peer { name, figures: theirs, ratio, target } in peers {
-                    let target = bound(target.as_ref(), "target");
-                    println!("  {}  {name}\n{:>53}ratio {ratio:.2}{target}", figures(theirs), "");
+                println!("  {}  Tiltyard{}", figures(ours), bound(limit.as_ref(), "limit "));
+                detail(checks);
+                for Peer { name, figures: theirs, checks, ratio, target } in peers {
+                    println!("  {}  {name}", figures(theirs));
+                    detail(checks);
+                    println!("{:INDENT$}ratio {ratio:.2}{}", "", bound(target.as_ref(), "target ≥ "));
                 }
             }
         }
@@ -120,20 +135,30 @@ fn busy(report: &Report) -> bool {
 }
 
 fn figures(spread: &Spread) -> String {
-    let [median, best, p95] = [spread.median, spread.best, spread.p95].map(|figure| match figure {
+    let [p50, p95, best] = [spread.p50, spread.p95, spread.best].map(|figure| match figure {
         small if small < 10.0 => format!("{small:.2}"),
         large => format!("{large:.0}"),
     });
-    format!("median {median:>7}  best {best:>7}  p95 {p95:>7}")
+    format!("p50 {p50:>7}  p95 {p95:>7}  best {best:>7}")
+}
+
+/// What a leg's work is, under its name.
+fn detail(checks: &str) {
+    if !checks.is_empty() {
+        println!("{:INDENT$}{checks}", "");
+    }
 }
 
 fn bound(bound: Option<&Bound>, word: &str) -> String {
     match bound {
         None => String::new(),
-        Some(Bound { value, holds: true }) => format!(", {word} {value}: holds"),
-        Some(Bound { value, holds: false }) => format!(", {word} {value}: MISSED"),
+        Some(Bound { value, holds: true }) => format!(", {word}{value}: holds"),
+        Some(Bound { value, holds: false }) => format!(", {word}{value}: MISSED"),
     }
 }
+
+/// Where names begin in the table.
+const INDENT: usize = 44;
 
 fn cpu_model() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

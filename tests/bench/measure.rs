@@ -14,6 +14,9 @@ pub(crate) struct Samples {
     pub(crate) figure: String,
     pub(crate) unit: Unit,
     pub(crate) ours: Vec<f64>,
+    /// What the work of a round is, where the figure's name does not say it.
+    #[serde(default)]
+    pub(crate) checks: String,
     /// In seconds.
     #[serde(default)]
     pub(crate) limit_s: Option<f64>,
@@ -25,6 +28,8 @@ pub(crate) struct Samples {
 pub(crate) struct PeerSamples {
     pub(crate) name: String,
     pub(crate) seconds: Vec<f64>,
+    #[serde(default)]
+    pub(crate) checks: String,
     /// Least share of the peer's speed that is promised.
     #[serde(default)]
     pub(crate) target: Option<f64>,
@@ -47,16 +52,27 @@ pub(crate) enum Unit {
 #[derive(Debug, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub(crate) enum Row {
-    Measured { figure: String, unit: String, ours: Spread, limit: Option<Bound>, peers: Vec<Peer> },
-    Skipped { figure: String, why: String },
+    Measured {
+        figure: String,
+        unit: String,
+        ours: Spread,
+        #[serde(skip_serializing_if = "String::is_empty")]
+        checks: String,
+        limit: Option<Bound>,
+        peers: Vec<Peer>,
+    },
+    Skipped {
+        figure: String,
+        why: String,
+    },
 }
 
 /// Of rounds in one unit; p95 is the slow end, whatever the unit.
 #[derive(Debug, Serialize)]
 pub(crate) struct Spread {
-    pub(crate) median: f64,
-    pub(crate) best: f64,
+    pub(crate) p50: f64,
     pub(crate) p95: f64,
+    pub(crate) best: f64,
     pub(crate) rounds: usize,
 }
 
@@ -64,6 +80,8 @@ pub(crate) struct Spread {
 pub(crate) struct Peer {
     pub(crate) name: String,
     pub(crate) figures: Spread,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) checks: String,
     /// Median over rounds of the peer's time by ours: above 1, we are faster.
     pub(crate) ratio: f64,
     pub(crate) target: Option<Bound>,
@@ -114,9 +132,21 @@ impl Samples {
         let ours = seconds.next().unwrap_or_default();
         let peers = seconds
             .zip(peers)
-            .map(|(seconds, (name, target))| PeerSamples { name: (*name).into(), seconds, target: *target })
+            .map(|(seconds, (name, target))| PeerSamples {
+                name: (*name).into(),
+                seconds,
+                checks: String::new(),
+                target: *target,
+            })
             .collect();
-        Self { figure: figure.into(), unit, ours, limit_s: None, peers }
+        Self { figure: figure.into(), unit, ours, checks: String::new(), limit_s: None, peers }
+    }
+
+    /// Names what we check, then what each peer does.
+    pub(crate) fn checking(mut self, ours: &str, peers: &[&str]) -> Self {
+        self.checks = ours.into();
+        self.peers.iter_mut().zip(peers).for_each(|(peer, checks)| peer.checks = (*checks).into());
+        self
     }
 
     /// Promises a median below `seconds`.
@@ -126,17 +156,18 @@ impl Samples {
     }
 
     pub(crate) fn row(self) -> Row {
-        let Self { figure, unit, ours, limit_s, peers } = self;
+        let Self { figure, unit, ours, checks, limit_s, peers } = self;
         let peers = peers.into_iter().map(|peer| {
             let shares = peer.seconds.iter().zip(&ours).map(|(theirs, ours)| theirs / ours).collect();
             let ratio = quantile(shares, 0.5);
             let target = peer.target.map(|value| Bound { value, holds: ratio >= value });
-            Peer { name: peer.name, figures: Spread::of(&peer.seconds, &unit), ratio, target }
+            let figures = Spread::of(&peer.seconds, &unit);
+            Peer { name: peer.name, figures, checks: peer.checks, ratio, target }
         });
         let peers = peers.collect();
         let median = quantile(ours.clone(), 0.5);
         let limit = limit_s.map(|value| Bound { value: unit.show(value), holds: median <= value });
-        Row::Measured { figure, unit: unit.name(), ours: Spread::of(&ours, &unit), limit, peers }
+        Row::Measured { figure, unit: unit.name(), ours: Spread::of(&ours, &unit), checks, limit, peers }
     }
 }
 
@@ -165,7 +196,7 @@ impl Unit {
 impl Spread {
     fn of(seconds: &[f64], unit: &Unit) -> Self {
         let at = |share| unit.show(quantile(seconds.to_vec(), share));
-        Self { median: at(0.5), best: at(0.0), p95: at(0.95), rounds: seconds.len() }
+        Self { p50: at(0.5), p95: at(0.95), best: at(0.0), rounds: seconds.len() }
     }
 }
 

@@ -9,18 +9,15 @@ import base64
 import hashlib
 import hmac
 import json
-import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
-import venv
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "inputs"))
-from fetch import demand, folder, run  # noqa: E402
+sys.path.insert(0, str(HERE))
+from environment import consent, demand, folder, make, run  # noqa: E402
 
 VECTORS = HERE.parents[1] / "attestation" / "tests" / "vectors" / "token"
 WHEELS = {
@@ -71,36 +68,13 @@ def cases() -> list[dict]:
     ]
 
 
-def consent(missing: list[str]) -> None:
-    print("peers: to be fetched, about 6 MB in all: " + ", ".join(missing), file=sys.stderr)
-    if os.environ.get("CI") == "true":
-        return
-    if not sys.stdin.isatty():
-        sys.exit("peers: nobody is at the terminal to agree to the fetch\n  run this at a terminal, or set CI=true")
-    if input(f"fetch them now into {folder()}? [Y/n] ").strip().lower() not in ("", "y", "yes"):
-        sys.exit("peers: not fetched")
-
-
 def fetch(home: pathlib.Path) -> None:
     """An environment with both wheels, and the npm package beside it; its stamp is written last."""
-    home.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(home, ignore_errors=True)
+    make(home, WHEELS, BASE)
     with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        wheels = []
-        for name, digest in WHEELS.items():
-            target = pathlib.Path(scratch) / name
-            run([*pip, name, "-d", str(target)], scratch)
-            (wheel,) = target.glob("*.whl")
-            demand(wheel, digest)
-            wheels.append(str(wheel))
         run(["npm", "pack", "--silent", JOSE[0]], scratch)
         (package,) = pathlib.Path(scratch).glob("*.tgz")
         demand(package, JOSE[1])
-        venv.create(home, with_pip=True)
-        own = str(home / "bin" / "python3")
-        run([own, "-m", "pip", "install", "--quiet", "--only-binary=:all:", *BASE], scratch)
-        run([own, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", *wheels], scratch)
         with tarfile.open(package) as archive:
             archive.extractall(home / "jose", filter="data")
     (home / "complete").write_text(stamp(), encoding="ascii")
@@ -114,7 +88,7 @@ def main() -> None:
     home = folder() / "jose-peers"
     complete = home / "complete"
     if not complete.exists() or complete.read_text("ascii") != stamp():
-        consent([*WHEELS, *BASE, JOSE[0]])
+        consent([*WHEELS, *BASE, JOSE[0]], 6)
         fetch(home)
     asked = {"issuer": ISSUER, "jwks": json.loads((VECTORS / "jwks.json").read_text("ascii")), "cases": cases()}
     expected = part(asked["cases"][0]["token"].split(".")[1])

@@ -9,7 +9,7 @@ use x509_parser::public_key::PublicKey;
 use super::anchors::{Ark, TrustAnchors};
 use super::frame::{certificate_algorithm, is_framed};
 use super::revocation::{ListIssuer, by_lists};
-use super::{ChainError, Links, Revocation, basic_constraints};
+use super::{ChainError, Links, Revocation, basic_constraints, is_oid};
 use crate::policy::Product;
 use crate::{Base64Bytes, Hex};
 
@@ -161,7 +161,7 @@ fn parse(der: &[u8], link: Link) -> Result<X509Certificate<'_>, ChainError> {
     if !framed {
         return Err(format("the signed part in its one frame", &"another frame"));
     }
-    if tbs.signature.algorithm.to_id_string() != OID_RSASSA_PSS {
+    if !is_oid(&tbs.signature.algorithm, OID_RSASSA_PSS) {
         return Err(format("RSASSA-PSS", &tbs.signature.algorithm.to_id_string()));
     }
     super::extensions_understood(&certificate)
@@ -256,7 +256,7 @@ pub(crate) fn rsa_pss(
     signature: &[u8],
     links: &Links,
 ) -> Option<()> {
-    if key.algorithm.algorithm.to_id_string() != OID_RSA || key.subject_public_key.unused_bits != 0 {
+    if !is_oid(&key.algorithm.algorithm, OID_RSA) || key.subject_public_key.unused_bits != 0 {
         return None;
     }
     let Ok(PublicKey::RSA(rsa)) = key.parsed() else { return None };

@@ -9,6 +9,7 @@ pub(crate) mod tag {
     pub(crate) const OID: u8 = 0x06;
     pub(crate) const ENUMERATED: u8 = 0x0a;
     pub(crate) const BOOLEAN: u8 = 0x01;
+    pub(crate) const UTC_TIME: u8 = 0x17;
     pub(crate) const GENERALIZED_TIME: u8 = 0x18;
     pub(crate) const SEQUENCE: u8 = 0x30;
 
@@ -50,6 +51,11 @@ impl<'a> Reader<'a> {
         let content = reader.content(tag)?;
         reader.end()?;
         Ok(Self(content))
+    }
+
+    /// All that is left, unread.
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.0
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -119,6 +125,23 @@ impl<'a> Reader<'a> {
         let content = self.content(tag::GENERALIZED_TIME)?;
         unix_seconds(content).ok_or(Malformed)
     }
+
+    /// Unix seconds of the next element if it is a time: GeneralizedTime, or UTCTime `YYMMDDHHMMSSZ` of the years 1950
+    /// to 2049 (RFC 5280 4.1.2.5.1).
+    pub(crate) fn either_time(&mut self) -> Result<Option<u64>, Malformed> {
+        match self.0.first() {
+            Some(&tag::GENERALIZED_TIME) => self.time().map(Some),
+            Some(&tag::UTC_TIME) => {
+                let short: &[u8; 13] = self.content(tag::UTC_TIME)?.try_into().map_err(|_| Malformed)?;
+                let century = if short[0] < b'5' { *b"20" } else { *b"19" };
+                let mut text = [0; 15];
+                text[..2].copy_from_slice(&century);
+                text[2..].copy_from_slice(short);
+                unix_seconds(&text).map(Some).ok_or(Malformed)
+            }
+            _ => Ok(None),
+        }
+    }
 }
 
 /// Unix seconds of `YYYYMMDDHHMMSSZ`, from 1970.
@@ -141,7 +164,9 @@ pub(crate) fn unix_seconds(text: &[u8]) -> Option<u64> {
     if year < 1970 || !in_range {
         return None;
     }
-    let leap_years = (1970..year).filter(|&past| leap(past)).count() as u64;
+    // Leap years up to the last one that is over, less those before 1970.
+    let past = year - 1;
+    let leap_years = past / 4 - past / 100 + past / 400 - 477;
     let days = (year - 1970) * 365 + leap_years + months.iter().take(month_at).sum::<u64>() + day - 1;
     Some(((days * 24 + hour) * 60 + minute) * 60 + second)
 }
@@ -191,11 +216,35 @@ mod tests {
     }
 
     #[test]
+    fn short_times_are_of_1950_to_2049() {
+        let read = |text: &[u8]| {
+            let mut reader = Reader::new(text);
+            reader.either_time().and_then(|time| reader.end().map(|()| time))
+        };
+        let short = |text: &str| [&[tag::UTC_TIME, 13][..], text.as_bytes()].concat();
+        assert_eq!(read(&short("261122181000Z")), Ok(Some(1_795_371_000)));
+        assert_eq!(read(&short("700101000000Z")), Ok(Some(0)));
+        assert_eq!(read(&short("491231235959Z")), Ok(Some(2_524_607_999)));
+        assert_eq!(
+            read(&[&[tag::GENERALIZED_TIME, 15][..], b"20261122181000Z"].concat()),
+            Ok(Some(1_795_371_000))
+        );
+        assert_eq!(read(&[]), Ok(None));
+        for bad in ["691231235959Z", "261122181000+", "261322181000Z", "a61122181000Z"] {
+            assert_eq!(read(&short(bad)), Err(Malformed), "{bad}");
+        }
+        assert_eq!(read(&[&[tag::UTC_TIME, 11][..], b"2611221810Z"].concat()), Err(Malformed));
+    }
+
+    #[test]
     fn times_are_those_of_the_calendar() {
         for (text, seconds) in [
             ("19700101000000Z", 0),
             ("20000229235959Z", 951_868_799),
             ("20261122181000Z", 1_795_371_000),
+            ("20000301000000Z", 951_868_800),
+            ("21010101000000Z", 4_133_980_800),
+            ("24010101000000Z", 13_601_088_000),
             ("99991231235959Z", 253_402_300_799),
         ] {
             assert_eq!(unix_seconds(text.as_bytes()), Some(seconds), "{text}");

@@ -10,7 +10,7 @@ use x509_parser::prelude::*;
 
 use super::frame::{certificate_algorithm, is_framed};
 use super::revocation::{ListIssuer, by_lists};
-use super::{ChainError, Link, Links, Revocation};
+use super::{ChainError, Link, Links, Revocation, is_oid};
 use crate::{Base64Bytes, Hex};
 
 /// Most certificates of one chain.
@@ -85,10 +85,9 @@ impl<'a> Certificate<'a> {
             .map_err(|oid| format("extensions once, critical ones known", &oid))?;
         let algorithm = &x509.public_key().algorithm;
         let named = algorithm.parameters.as_ref().and_then(|any| any.clone().oid().ok());
-        let named = named.map(|oid| oid.to_id_string()).unwrap_or_default();
-        let curve = match (algorithm.algorithm.to_id_string().as_str(), named.as_str()) {
-            (OID_EC, OID_P256) => Curve::P256,
-            (OID_EC, OID_P384) => Curve::P384,
+        let curve = match named.filter(|_| is_oid(&algorithm.algorithm, OID_EC)) {
+            Some(named) if is_oid(&named, OID_P256) => Curve::P256,
+            Some(named) if is_oid(&named, OID_P384) => Curve::P384,
             _ => return Err(format("an ECDSA P-256 or P-384 key", &"another key")),
         };
         if x509.public_key().subject_public_key.unused_bits != 0
@@ -145,7 +144,7 @@ impl<'a> Certificate<'a> {
     /// Raw value of the only extension with this dotted id.
     pub(crate) fn extension(&self, oid: &str) -> Option<&'a [u8]> {
         let mut all = self.x509.extensions().iter();
-        all.find(|extension| extension.oid.to_id_string() == oid).map(|extension| extension.value)
+        all.find(|extension| is_oid(&extension.oid, oid)).map(|extension| extension.value)
     }
 
     /// Whether the certificate names this purpose (RFC 5280 4.2.1.12), by dotted id.
@@ -153,7 +152,7 @@ impl<'a> Certificate<'a> {
         self.x509.extensions().iter().any(|extension| match extension.parsed_extension() {
             ParsedExtension::ExtendedKeyUsage(usage) => match oid {
                 OID_OCSP_SIGNING => usage.ocsp_signing,
-                _ => usage.other.iter().any(|other| other.to_id_string() == oid),
+                _ => usage.other.iter().any(|other| is_oid(other, oid)),
             },
             _ => false,
         })
@@ -183,21 +182,18 @@ impl<'a> Certificate<'a> {
         below: usize,
         links: &Links,
     ) -> Result<(), ChainError> {
-        let (link, sha256) = (Link::Place(place), Hex::sha256(self.der));
+        // Only an error names the certificate by its digest.
+        let (link, sha256) = (Link::Place(place), || Hex::sha256(self.der));
         if self.issuer() != issuer.subject() {
-            return Err(ChainError::IssuerMismatch { link, sha256 });
+            return Err(ChainError::IssuerMismatch { link, sha256: sha256() });
         }
         issuer.may_issue(place + 1, below)?;
-        let algorithm = self.x509.signature_algorithm.algorithm.to_id_string();
-        let fits = matches!(
-            (issuer.curve, algorithm.as_str()),
-            (Curve::P256, OID_ECDSA_SHA256) | (Curve::P384, OID_ECDSA_SHA384)
-        );
+        let fits = is_oid(&self.x509.signature_algorithm.algorithm, issuer.curve.signature_algorithm());
         let signature = &self.x509.signature_value.data;
         if fits && issuer.verifies(self.x509.tbs_certificate.as_ref(), signature, Form::Der, links) {
             Ok(())
         } else {
-            Err(ChainError::CertSignature { link, sha256 })
+            Err(ChainError::CertSignature { link, sha256: sha256() })
         }
     }
 
@@ -210,10 +206,7 @@ impl<'a> Certificate<'a> {
         links: &Links,
     ) -> Revocation {
         let verify = |message: &[u8], signature: &[u8]| self.verifies(message, signature, Form::Der, links);
-        let algorithm = match self.curve {
-            Curve::P256 => OID_ECDSA_SHA256,
-            Curve::P384 => OID_ECDSA_SHA384,
-        };
+        let algorithm = self.curve.signature_algorithm();
         by_lists(&ListIssuer { subject: self.subject(), algorithm, verify: &verify }, serials, lists, now)
     }
 
@@ -239,6 +232,14 @@ impl<'a> Certificate<'a> {
 const OID_OCSP_SIGNING: &str = "1.3.6.1.5.5.7.3.9";
 
 impl Curve {
+    /// By dotted id: the curve's own digest.
+    const fn signature_algorithm(self) -> &'static str {
+        match self {
+            Self::P256 => OID_ECDSA_SHA256,
+            Self::P384 => OID_ECDSA_SHA384,
+        }
+    }
+
     /// Length of an uncompressed point.
     pub(crate) const fn point_len(self) -> usize {
         match self {

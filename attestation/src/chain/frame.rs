@@ -1,4 +1,4 @@
-//! What nobody signs in a certificate or list: DER headers, the algorithm named a second time, padding bits.
+//! What nobody signs in a certificate: DER headers, the algorithm named a second time, padding bits.
 
 const SEQUENCE: u8 = 0x30;
 const BIT_STRING: u8 = 0x03;
@@ -19,14 +19,6 @@ pub(super) fn certificate_algorithm<'a>(tbs: &'a [u8], raw_serial: &[u8]) -> Opt
     const VERSION_LEN: usize = 5;
     let serial_len = header(0x02, raw_serial.len()).len() + raw_serial.len();
     element(tbs.get(content_at(tbs)? + VERSION_LEN + serial_len..)?)
-}
-
-/// The AlgorithmIdentifier within a list's signed part, with its header: after the version, if there is one.
-pub(super) fn list_algorithm(tbs: &[u8]) -> Option<&[u8]> {
-    /// `INTEGER 1`; a list of version 1 has none.
-    const VERSION: &[u8] = &[0x02, 1, 1];
-    let content = tbs.get(content_at(tbs)?..)?;
-    element(content.strip_prefix(VERSION).unwrap_or(content))
 }
 
 /// First element of `der`, header included; only lengths that one or two bytes tell.

@@ -7,6 +7,7 @@ pub(crate) mod der;
 pub(crate) mod ec;
 mod frame;
 mod links;
+mod list;
 mod ocsp;
 pub(crate) mod period;
 mod revocation;
@@ -22,6 +23,7 @@ pub(crate) use certificate::Chain;
 pub(crate) use certificate::rsa_pss;
 pub(crate) use status::chain_revocation;
 
+use x509_parser::asn1_rs::Oid;
 use x509_parser::prelude::*;
 
 use crate::Hex;
@@ -72,6 +74,11 @@ impl ChainError {
             Self::CertExpired { .. } => Code::CertExpired,
         }
     }
+}
+
+/// Whether an object identifier is this dotted one. Nothing is written out: every certificate is asked a dozen times.
+pub(crate) fn is_oid(oid: &Oid<'_>, dotted: &str) -> bool {
+    oid.iter().is_some_and(|arcs| arcs.map(Some).eq(dotted.split('.').map(|arc| arc.parse::<u64>().ok())))
 }
 
 /// The dotted id of an extension that stands twice, or is critical and means nothing here (RFC 5280 4.2).

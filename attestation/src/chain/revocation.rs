@@ -3,9 +3,10 @@
 use std::fmt;
 
 use serde::Serialize;
-use x509_parser::prelude::*;
+use x509_parser::asn1_rs::Oid;
 
-use super::frame::{is_framed, list_algorithm};
+use super::is_oid;
+use super::list::List;
 use crate::Base64Bytes;
 
 /// Whether a chain is revoked; unknown is its own answer, never a good one.
@@ -124,45 +125,34 @@ pub(crate) fn by_lists(
 
 fn one_list(issuer: &ListIssuer<'_>, serials: &[(&'static str, &[u8])], der: &[u8], now: u64) -> Revocation {
     let unknown = |why| Revocation::Unknown { why };
-    let Ok((rest, list)) = CertificateRevocationList::from_der(der) else {
+    let Ok(list) = List::read(der) else {
         return unknown(Gap::Format);
     };
-    if list.issuer().as_raw() != issuer.subject {
+    if list.issuer != issuer.subject {
         return unknown(Gap::NoList);
     }
-    let (signed, signature) = (list.tbs_cert_list.as_ref(), &list.signature_value.data);
-    let framed = list_algorithm(signed).is_some_and(|algorithm| is_framed(der, signed, algorithm, signature));
-    let named = list.signature_algorithm.algorithm.to_id_string() == issuer.algorithm;
-    let critical = list.extensions().iter().any(|extension| extension.critical);
-    if !rest.is_empty() || !framed || !named || critical {
+    if !is_oid(&Oid::new(list.algorithm.into()), issuer.algorithm) || list.critical {
         return unknown(Gap::Format);
     }
-    if !(issuer.verify)(signed, signature) {
+    if !(issuer.verify)(list.signed, list.signature) {
         return unknown(Gap::Signature);
     }
-    let at = i64::try_from(now).unwrap_or(i64::MAX);
-    if list.last_update().timestamp() > at {
+    if list.this_update > now {
         return unknown(Gap::NotYetIssued);
     }
     // A past list still revokes what it names.
     for &(link, serial) in serials {
-        if let Some(entry) = list.iter_revoked_certificates().find(|entry| entry.raw_serial() == serial) {
-            return Revocation::Revoked { link, reason: Reason::of(entry) };
+        if let Some(code) = list.find(serial) {
+            return Revocation::Revoked { link, reason: code.map_or(Reason::Unspecified, Reason::from_code) };
         }
     }
-    match list.next_update() {
-        Some(next) if next.timestamp() >= at => {
-            Revocation::Good { as_of: u64::try_from(list.last_update().timestamp()).unwrap_or(0) }
-        }
+    match list.next_update {
+        Some(next) if next >= now => Revocation::Good { as_of: list.this_update },
         _ => unknown(Gap::Expired),
     }
 }
 
 impl Reason {
-    fn of(entry: &RevokedCertificate<'_>) -> Self {
-        entry.reason_code().map_or(Self::Unspecified, |(_, code)| Self::from_code(code.0))
-    }
-
     /// CRLReason (RFC 5280 5.3.1); what is not listed there counts as unspecified.
     pub(crate) fn from_code(code: u8) -> Self {
         match code {

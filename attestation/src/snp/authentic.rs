@@ -6,7 +6,7 @@ use super::report::Report;
 use crate::Base64Bytes;
 use crate::Hex;
 use crate::chain::ec::{Curve, Form};
-use crate::chain::{Chain, ChainError, Link, Links, Revocation, TrustAnchors};
+use crate::chain::{Chain, ChainError, Link, Links, Revocation, TrustAnchors, is_oid};
 use crate::checks::{CheckId, Code};
 use crate::policy::{Product, Tcb};
 use crate::result::SigningKey;
@@ -130,8 +130,8 @@ impl Endorsement {
         };
         let algorithm = &chain.vek.public_key().algorithm;
         let curve = algorithm.parameters.as_ref().and_then(|any| any.clone().oid().ok());
-        if algorithm.algorithm.to_id_string() != OID_EC
-            || curve.is_none_or(|oid| oid.to_id_string() != OID_P384)
+        if !is_oid(&algorithm.algorithm, OID_EC)
+            || !curve.is_some_and(|oid| is_oid(&oid, OID_P384))
             || point(&chain.vek).len() != P384_POINT_LEN
         {
             return Err(format("an ECDSA P-384 key", "another key"));
@@ -153,7 +153,7 @@ impl Endorsement {
 /// Raw value of a certificate's extension with this dotted id.
 pub(super) fn extension<'c>(certificate: &X509Certificate<'c>, oid: &str) -> Option<&'c [u8]> {
     let mut extensions = certificate.extensions().iter();
-    extensions.find(|extension| extension.oid.to_id_string() == oid).map(|found| found.value)
+    extensions.find(|extension| is_oid(&extension.oid, oid)).map(|found| found.value)
 }
 
 /// The security versions that a key was derived from.

@@ -5,7 +5,7 @@ use super::documents::{DocumentError, QeIdentity, TcbInfo};
 use super::json::Date;
 use super::pck::Pck;
 use super::pem::{self, PemError};
-use crate::chain::ec::{EcChain, Form};
+use crate::chain::ec::{Curve, EcChain, Form};
 use crate::chain::{ChainError, Links, TrustAnchors};
 use crate::checks::Code;
 use crate::collateral::{Collateral, TdxCollateral};
@@ -88,15 +88,23 @@ impl Endorsed {
         basis: Basis<'_>,
     ) -> Self {
         let mut signers = Vec::new();
-        let mut signed = |text: &Base64Bytes, signature: &Base64Bytes, chain: &Base64Bytes| {
-            let serial = signer(text.as_ref(), signature.as_ref(), chain.as_ref(), basis)?;
-            signers.push(serial);
-            Ok(())
+        let mut signed =
+            |signer: Result<Signer, CollateralError>, text: &Base64Bytes, signature: &Base64Bytes| {
+                let signer = signer?;
+                signer.signed(text.as_ref(), signature.as_ref(), basis.links)?;
+                signers.push(signer.serial);
+                Ok(())
+            };
+        let of_info = Signer::read(set.tcb_info_issuer_chain.as_ref(), basis);
+        // The service sends one chain with both documents: the same bytes have the same verdict.
+        let of_identity = match set.qe_identity_issuer_chain == set.tcb_info_issuer_chain {
+            true => of_info.clone(),
+            false => Signer::read(set.qe_identity_issuer_chain.as_ref(), basis),
         };
-        let info = signed(&set.tcb_info, &set.tcb_info_signature, &set.tcb_info_issuer_chain)
+        let info = signed(of_info, &set.tcb_info, &set.tcb_info_signature)
             .and_then(|()| Ok(info?))
             .and_then(|info| of_platform(info, pck));
-        let identity = signed(&set.qe_identity, &set.qe_identity_signature, &set.qe_identity_issuer_chain)
+        let identity = signed(of_identity, &set.qe_identity, &set.qe_identity_signature)
             .and_then(|()| Ok(QeIdentity::read(set.qe_identity.as_ref())?));
         Self { info, identity, signers }
     }
@@ -125,23 +133,36 @@ impl Endorsed {
     }
 }
 
-/// Serial number of the certificate under the pinned root that signed `text`, valid at `now`.
-fn signer(text: &[u8], signature: &[u8], chain: &[u8], basis: Basis<'_>) -> Result<Vec<u8>, CollateralError> {
-    let certificates = pem::certificates(chain)?;
-    let given: Vec<&[u8]> = certificates.iter().map(Vec::as_slice).collect();
-    let chain = EcChain::verify(&given, basis.anchors.intel(), basis.links)?;
-    // Keys of platforms chain to the same root, through an authority of their own.
-    let [signer, _root] = chain.certificates() else {
-        return Err(CollateralError::Signer { got: chain.certificates().len() });
-    };
-    if signer.common_name() != Some(TCB_SIGNER) {
-        return Err(CollateralError::Signer { got: chain.certificates().len() });
+/// Who may sign documents: the key of a certificate under the pinned root, valid at the time of the appraisal.
+#[derive(Clone)]
+struct Signer {
+    serial: Vec<u8>,
+    point: Vec<u8>,
+    curve: Curve,
+}
+
+impl Signer {
+    fn read(chain: &[u8], basis: Basis<'_>) -> Result<Self, CollateralError> {
+        let certificates = pem::certificates(chain)?;
+        let given: Vec<&[u8]> = certificates.iter().map(Vec::as_slice).collect();
+        let chain = EcChain::verify(&given, basis.anchors.intel(), basis.links)?;
+        // Keys of platforms chain to the same root, through an authority of their own.
+        let [signer, _root] = chain.certificates() else {
+            return Err(CollateralError::Signer { got: chain.certificates().len() });
+        };
+        if signer.common_name() != Some(TCB_SIGNER) {
+            return Err(CollateralError::Signer { got: chain.certificates().len() });
+        }
+        chain.valid_at(basis.now)?;
+        let (serial, point) = (signer.serial().to_vec(), signer.point().to_vec());
+        Ok(Self { serial, point, curve: signer.curve() })
     }
-    chain.valid_at(basis.now)?;
-    if signer.verifies(text, signature, Form::Fixed, basis.links) {
-        Ok(signer.serial().to_vec())
-    } else {
-        Err(CollateralError::Signature { len_bytes: text.len() })
+
+    fn signed(&self, text: &[u8], signature: &[u8], links: &Links) -> Result<(), CollateralError> {
+        match self.curve.verifies(&self.point, text, signature, Form::Fixed, links) {
+            true => Ok(()),
+            false => Err(CollateralError::Signature { len_bytes: text.len() }),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::collateral::{TDX_ITEM_MAX_BYTES, TdxCollateral};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value};
 
 /// Largest file of collateral, in bytes.
 pub const COLLATERAL_FILE_MAX_BYTES: usize = 4 * TDX_ITEM_MAX_BYTES;
@@ -75,12 +76,13 @@ impl TdxCollateral {
     /// Its optional `pck_certificate_chain` is not read: a quote brings its own.
     pub fn from_json(file: &[u8]) -> Result<Self, CollateralFileError> {
         at_most(file, COLLATERAL_FILE_MAX_BYTES)?;
-        let members = json::raw_members(file)?;
-        let text = |member: &'static str| -> Result<Vec<u8>, CollateralFileError> {
-            let raw = members.iter().find(|(name, _)| name == member);
-            let (_, raw) = raw.ok_or(CollateralFileError::Missing { member })?;
-            let form = CollateralFileError::Form { member, expected: "a string" };
-            Ok(serde_json::from_slice::<String>(raw).map_err(|_| form)?.into_bytes())
+        let mut members: Map<String, Value> = json::read(file, "a JSON object")?;
+        let mut text = |member: &'static str| -> Result<Vec<u8>, CollateralFileError> {
+            match members.remove(member) {
+                Some(Value::String(text)) => Ok(text.into_bytes()),
+                Some(_) => Err(CollateralFileError::Form { member, expected: "a string" }),
+                None => Err(CollateralFileError::Missing { member }),
+            }
         };
         Ok(Self {
             tcb_info: text("tcb_info")?.into(),
@@ -145,8 +147,8 @@ pub(crate) fn certificates(text: &[u8]) -> Result<Vec<Vec<u8>>, CollateralFileEr
 /// A chain in canonical PEM, from one whose lines may end in CR LF and whose last line may not end at all.
 fn chain(text: &[u8], member: &'static str) -> Result<Base64Bytes, CollateralFileError> {
     at_most(text, TDX_ITEM_MAX_BYTES)?;
-    let mut canonical: Vec<u8> =
-        text.trim_ascii_end().iter().copied().filter(|&byte| byte != b'\r').collect();
+    let mut canonical = Vec::with_capacity(text.len() + 1);
+    text.trim_ascii_end().split(|&byte| byte == b'\r').for_each(|part| canonical.extend_from_slice(part));
     while canonical.last() == Some(&0) {
         canonical.pop();
         canonical.truncate(canonical.trim_ascii_end().len());
@@ -180,12 +182,21 @@ fn list(bytes: &[u8], member: &'static str) -> Result<Base64Bytes, CollateralFil
 }
 
 fn hex(text: &[u8]) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    };
     let (pairs, rest) = text.as_chunks::<2>();
     if !rest.is_empty() || pairs.is_empty() {
         return None;
     }
-    pairs.iter().map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect()
+    let mut bytes = Vec::with_capacity(pairs.len());
+    for &[high, low] in pairs {
+        bytes.push(digit(high)? << 4 | digit(low)?);
+    }
+    Some(bytes)
 }
 
 fn at_most(bytes: &[u8], limit: usize) -> Result<(), CollateralFileError> {

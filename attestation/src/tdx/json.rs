@@ -1,6 +1,7 @@
 //! JSON that somebody signed, read in one way only: no member twice, bounded depth, hex of exact length, dates
 //! of one form.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -99,7 +100,7 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
         let within = self.within()?;
         let mut names = BTreeSet::new();
-        while let Some(name) = object.next_key::<String>()? {
+        while let Some(Name(name)) = object.next_key()? {
             if !names.insert(name) {
                 return Err(A::Error::custom("a member stands twice"));
             }
@@ -109,13 +110,17 @@ impl<'de> Visitor<'de> for Strict {
     }
 }
 
+/// A member's name: copied only where the text escapes a character of it.
+#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
 /// `N` bytes as `2 * N` hex digits of either case, as Intel writes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct HexText<const N: usize>(pub(super) Hex<N>);
 
 impl<'de, const N: usize> Deserialize<'de> for HexText<N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        let Name(text) = Name::deserialize(deserializer)?;
         text.to_ascii_lowercase().parse().map(Self).map_err(D::Error::custom)
     }
 }

@@ -43,9 +43,10 @@ pub(crate) fn certificates(text: &[u8]) -> Result<Vec<Vec<u8>>, PemError> {
         }
         let frame = PemError::Frame { at: text.len() - rest.len() };
         let inner = rest.strip_prefix(BEGIN.as_bytes()).ok_or(frame.clone())?;
-        let len = find(inner, END.as_bytes()).ok_or(frame)?;
+        let len = find_end(inner).ok_or(frame)?;
         let (body, after) = inner.split_at(len);
-        let digits: Vec<u8> = body.iter().copied().filter(|&byte| byte != b'\n').collect();
+        let mut digits = Vec::with_capacity(body.len());
+        body.split(|&byte| byte == b'\n').for_each(|line| digits.extend_from_slice(line));
         let place = certificates.len();
         certificates.push(STANDARD.decode(digits).map_err(|_| PemError::Base64 { place })?);
         rest = after.get(END.len()..).unwrap_or_default();
@@ -63,8 +64,15 @@ fn encode(certificates: &[Vec<u8>]) -> String {
     let mut text = String::new();
     for der in certificates {
         text.push_str(BEGIN);
-        for line in STANDARD.encode(der).as_bytes().chunks(COLUMNS) {
-            text.extend(line.iter().map(|&byte| char::from(byte)));
+        let digits = STANDARD.encode(der);
+        let mut rest = digits.as_str();
+        while let Some((line, after)) = rest.split_at_checked(COLUMNS) {
+            text.push_str(line);
+            text.push('\n');
+            rest = after;
+        }
+        if !rest.is_empty() {
+            text.push_str(rest);
             text.push('\n');
         }
         text.push_str(END);
@@ -72,8 +80,16 @@ fn encode(certificates: &[Vec<u8>]) -> String {
     text
 }
 
-fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
-    text.windows(needle.len()).position(|window| window == needle)
+/// Where the end line begins. Base64 has no hyphen, so that its first byte is met once.
+fn find_end(text: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let at = from + text.get(from..)?.iter().position(|&byte| byte == END.as_bytes()[0])?;
+        if text[at..].starts_with(END.as_bytes()) {
+            return Some(at);
+        }
+        from = at + 1;
+    }
 }
 
 #[cfg(test)]

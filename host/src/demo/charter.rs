@@ -158,6 +158,7 @@ fn document(
                 tcb: Tcb { fmc: 0, bootloader: 1, tee: 0, snp: 1, microcode: 1 },
                 guest_svn: 0,
                 vmpl: 0,
+                mitigations: None,
             }],
             tdx: None,
         },

@@ -1,4 +1,4 @@
-//! The vendors' file formats, written for other programs: `peer.py` beside this gives them to NVIDIA's verifier.
+//! The vendors' file formats, written for other programs: `tests/peers/nvidia.py` gives them to NVIDIA's verifier.
 
 use std::path::Path;
 
