@@ -1,5 +1,5 @@
 # The two commands of the README, and the bench. Each prints where the time went.
-.PHONY: setup build demo test flips peers bench check deny
+.PHONY: setup build demo test flips fuzz peers bench check deny
 
 setup:
 	@tests/inputs/timed setup python3 tests/inputs/fetch.py
@@ -27,6 +27,10 @@ peers:
 	@tests/inputs/timed peers-ear cargo run --locked --quiet --manifest-path tests/peers/ear/Cargo.toml --target-dir target/peers -- attestation/tests/vectors/token
 	@tests/inputs/timed --report
 
+# Looks for inputs that break a parser, SECONDS for each target: tests/fuzz/README.md. `test` replays what was found.
+fuzz:
+	@python3 tests/fuzz/run.py '$(SECONDS)' $(TARGETS)
+
 bench: build
 	@tests/inputs/timed bench target/debug/tiltyard-bench --json target/bench/bench.json
 	@tests/inputs/timed --report
@@ -34,10 +38,14 @@ bench: build
 # The cheap gates of CI.
 check:
 	@tests/inputs/timed format cargo fmt --all --check
+	@tests/inputs/timed format-fuzz cargo fmt --manifest-path tests/fuzz/Cargo.toml --check -- --config-path rustfmt.toml
 	@tests/inputs/timed clippy cargo clippy --locked --workspace --all-targets -- -D warnings
 	@tests/inputs/timed clippy-gpu cargo clippy --locked --workspace --features tiltyard-enclave/gpu --all-targets -- -D warnings
 	@tests/inputs/timed layering cargo test --locked -q --workspace --test layering --test documents
 
+# One file for both graphs, so that each lacks what only the other has.
+DENY := -A license-exception-not-encountered bans licenses sources
 deny:
 	@tests/inputs/timed cargo-deny-install sh -c 'cargo deny --version 2>/dev/null | grep -q "0.20.2" || cargo install --locked --quiet --debug cargo-deny --version 0.20.2'
-	@tests/inputs/timed cargo-deny cargo deny --all-features check bans licenses sources
+	@tests/inputs/timed cargo-deny cargo deny --all-features check $(DENY)
+	@tests/inputs/timed cargo-deny-fuzz cargo deny --manifest-path tests/fuzz/Cargo.toml check -A license-not-encountered $(DENY)

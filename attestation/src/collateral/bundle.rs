@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Collateral, Source, TdxCollateral};
+use super::{COLLATERAL_ITEMS_MAX, Collateral, Source, TdxCollateral};
 use crate::archive::{self, ArchiveError, Limits};
 use crate::ed25519;
 use crate::tdx::{self, PcsAnswers};
@@ -119,6 +119,10 @@ pub enum BundleError {
     NotThere { name: String },
     #[error("collateral bundle: {name}: {what}")]
     Item { name: String, what: String },
+    #[error(
+        "collateral bundle: expected at most {limit} sets of Intel's (FMSPC, PCK authority), found {got}"
+    )]
+    TooManySets { limit: usize, got: usize },
 }
 
 /// A bundle whose signature and digests held.
@@ -292,7 +296,13 @@ impl Bundle {
                 what: "missing beside TCB info".to_owned(),
             })
         };
-        let mut sets = Vec::new();
+        // Counted first: each set has copies of what all share, so that a small bundle could fill the memory.
+        let (limit, count) = (COLLATERAL_ITEMS_MAX, |kind| self.items(kind).count());
+        let got = count(ItemKind::IntelTcbInfo) * count(ItemKind::IntelPckCrl);
+        if got > limit {
+            return Err(BundleError::TooManySets { limit, got });
+        }
+        let mut sets = Vec::with_capacity(got);
         for (fmspc, tcb_info) in self.items(ItemKind::IntelTcbInfo) {
             for (authority, pck_crl) in self.items(ItemKind::IntelPckCrl) {
                 let chain = self.items(ItemKind::IntelPckCrlChain).find(|(id, _)| *id == authority);

@@ -111,19 +111,22 @@ pub fn evidence(json: &[u8]) -> Result<Vec<DeviceFile>, FileError> {
     };
     let entries: Vec<Entry> = match json.trim_ascii_start().first() {
         Some(b'[') => serde_json::from_slice(json).map_err(shape)?,
-        Some(b'{') => serde_json::from_slice::<Request>(json).map_err(shape)?.entries(),
+        Some(b'{') => serde_json::from_slice::<Request>(json).map_err(shape)?.entries()?,
         _ => {
             let expected = "a list of entries, or a request with evidence_list";
             return Err(FileError::Shape { line: 1, column: 1, expected });
         }
     };
-    if entries.len() > FILE_DEVICES_MAX {
-        return Err(FileError::TooLarge { what: "devices", limit: FILE_DEVICES_MAX, got: entries.len() });
-    }
+    within_devices(entries.len())?;
     if entries.is_empty() {
         return Err(FileError::NoDevice);
     }
     entries.into_iter().enumerate().map(|(at, entry)| entry.read(at)).collect()
+}
+
+fn within_devices(got: usize) -> Result<(), FileError> {
+    let limit = FILE_DEVICES_MAX;
+    if got <= limit { Ok(()) } else { Err(FileError::TooLarge { what: "devices", limit, got }) }
 }
 
 /// One device, as NVIDIA's collectors write it.
@@ -163,8 +166,10 @@ struct Evidence {
 }
 
 impl Request {
-    fn entries(self) -> Vec<Entry> {
+    /// One entry a device. They are counted first: each gets a copy of the nonce, which may be as long as the file.
+    fn entries(self) -> Result<Vec<Entry>, FileError> {
         let Self { arch, nonce, evidence_list, .. } = self;
+        within_devices(evidence_list.len())?;
         let entry = |Evidence { evidence, certificate }| Entry {
             arch: arch.clone(),
             nonce: nonce.clone(),
@@ -174,7 +179,7 @@ impl Request {
             _driver_version: None,
             _vbios_version: None,
         };
-        evidence_list.into_iter().map(entry).collect()
+        Ok(evidence_list.into_iter().map(entry).collect())
     }
 }
 

@@ -164,8 +164,15 @@ fn chain(text: &[u8], member: &'static str) -> Result<Base64Bytes, CollateralFil
 
 /// A revocation list as DER, from DER, PEM or hex.
 fn list(bytes: &[u8], member: &'static str) -> Result<Base64Bytes, CollateralFileError> {
-    const SEQUENCE: u8 = 0x30;
     at_most(bytes, COLLATERAL_FILE_MAX_BYTES)?;
+    let der = list_der(bytes, member)?;
+    // What a verifier would refuse is not copied into every set of a bundle.
+    at_most(&der.0, TDX_ITEM_MAX_BYTES)?;
+    Ok(der)
+}
+
+fn list_der(bytes: &[u8], member: &'static str) -> Result<Base64Bytes, CollateralFileError> {
+    const SEQUENCE: u8 = 0x30;
     let form = CollateralFileError::Form { member, expected: "a revocation list in DER, PEM or hex" };
     // Hex of DER begins with the digit 3, PEM with a hyphen, and DER itself with the byte 0x30 and a long length.
     if let Some(der) = hex(bytes.trim_ascii()) {

@@ -223,3 +223,32 @@ fn col_01_an_id_that_makes_the_place_of_another_kind() {
     };
     assert_eq!(Bundle::open(&bundle(edit, |_| {}), &key()).map(|_| ()), Err(BundleError::Manifest));
 }
+
+/// A set is made for each FMSPC and each authority, with copies of what they share: a bundle within its limits could
+/// ask for hundreds of gigabytes of them.
+#[test]
+fn more_sets_than_any_verifier_takes_are_refused_before_they_are_made() {
+    let content = b"not looked at";
+    let item = |kind, id: String| Item {
+        kind,
+        id,
+        sha256: Hex::sha256(content),
+        len_bytes: content.len() as u64,
+        not_before: None,
+        not_after: None,
+        fetched_at: NOW,
+    };
+    let sets = |fmspcs: usize, authorities: usize| {
+        let infos = (0..fmspcs).map(|at| item(ItemKind::IntelTcbInfo, format!("{at:04}")));
+        let lists = (0..authorities).map(|at| item(ItemKind::IntelPckCrl, format!("{at:04}")));
+        let items: Vec<Item> = infos.chain(lists).collect();
+        let files = items.iter().map(|item| (item.to_string(), content.to_vec())).collect();
+        let manifest = Manifest { v: 1, created_at: NOW - DAY_S, expires_at: NOW + DAY_S, items };
+        let signature = signer().sign(&manifest.signed_bytes());
+        let bytes = manifest.archive(signature.as_ref().try_into().unwrap(), &files);
+        Bundle::open(&bytes, &key()).unwrap().collateral().unwrap_err()
+    };
+    assert_eq!(sets(65, 1), BundleError::TooManySets { limit: 64, got: 65 });
+    assert_eq!(sets(512, 510), BundleError::TooManySets { limit: 64, got: 261_120 });
+    assert!(matches!(sets(32, 2), BundleError::NotThere { .. } | BundleError::Item { .. }));
+}

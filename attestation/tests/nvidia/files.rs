@@ -69,6 +69,15 @@ fn requests_to_the_remote_service() {
     assert_eq!(read(&request).unwrap(), read(&json!([device])).unwrap());
 }
 
+/// Each device gets a copy of the request's nonce: 20,000 of a nonce of 300,000 digits would be 6 GB.
+#[test]
+fn a_request_for_too_many_devices_is_refused_before_they_are_made() {
+    let device = json!({"evidence": "", "certificate": ""});
+    let list = vec![device; 20_000];
+    let request = json!({"arch": "HOPPER", "nonce": "0".repeat(300_000), "evidence_list": list});
+    assert_eq!(read(&request), Err(FileError::TooLarge { what: "devices", limit: 16, got: 20_000 }));
+}
+
 #[test]
 fn other_shapes_are_refused_with_their_place() {
     let place = |bytes: &[u8]| match files::evidence(bytes) {

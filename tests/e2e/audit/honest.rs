@@ -40,6 +40,7 @@ fn what_a_bundle_cannot_show_is_said() {
         operator_key: Some(public(&operator())),
         anchors: Some(platform().anchors().to_bytes()),
         at: Some(NOW + 3_600),
+        collateral: Vec::new(),
     };
     let pinned = honest().audit_with(&pins);
     assert_eq!(failures(&pinned), [""; 0]);
