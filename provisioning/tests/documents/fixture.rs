@@ -130,5 +130,6 @@ pub fn floor(product: Product) -> SnpFloor {
         tcb: Tcb { fmc: 1, bootloader: 4, tee: 0, snp: 22, microcode: 213 },
         guest_svn: 1,
         vmpl: 0,
+        mitigations: None,
     }
 }
