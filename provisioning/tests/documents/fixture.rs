@@ -131,5 +131,6 @@ pub fn floor(product: Product) -> SnpFloor {
         guest_svn: 1,
         vmpl: 0,
         mitigations: None,
+        mitigations: None,
     }
 }
