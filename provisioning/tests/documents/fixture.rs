@@ -131,6 +131,5 @@ pub fn floor(product: Product) -> SnpFloor {
         guest_svn: 1,
         vmpl: 0,
         mitigations: None,
-        mitigations: None,
     }
 }
