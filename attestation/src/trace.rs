@@ -98,6 +98,13 @@ impl Judged {
     }
 }
 
+/// Whose certificates a revocation is about; Intel's lists are part of a quote's own chain (TDX-07).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Vendor {
+    Amd,
+    Nvidia,
+}
+
 impl Trace {
     /// An empty trace.
     pub fn new() -> Self {
@@ -145,6 +152,22 @@ impl Trace {
     /// BND-09 of one vendor blob: its exact length.
     pub(crate) fn exact_length(&mut self, judged: Judged) -> Result<(), Stopped> {
         self.gate(CheckId::Bnd09, judged)
+    }
+
+    /// SNP-08 or GPU-08 of one part with COL-03: what is known about its revocation, and how old that is.
+    pub(crate) fn revocation(
+        &mut self,
+        vendor: Vendor,
+        revocation: Revocation,
+        policy: &AppraisalPolicy,
+        now: u64,
+    ) {
+        let check = match vendor {
+            Vendor::Amd => CheckId::Snp08,
+            Vendor::Nvidia => CheckId::Gpu08,
+        };
+        self.note(check, policy.revocation(revocation));
+        self.collateral_age(revocation, policy, now);
     }
 
     /// COL-03 of one part: the age of what is known about its revocation.

@@ -122,8 +122,8 @@ pub(super) fn bind(
     trace.gate(CheckId::Bnd07, same_identity(challenge, evidence, &runtime))?;
     trace.gate(CheckId::Chn01, same_channel(challenge, &runtime))?;
     trace.gate(CheckId::Chn02, same_peer(challenge, evidence))?;
-    trace.gate(CheckId::Bnd05, one_nonce(&evidence.devices))?;
-    trace.gate(CheckId::Bnd06, same_devices(&evidence.devices, &runtime.additional_evidence))?;
+    asked_alike(evidence.devices.iter().map(|device| device.report.0.as_slice()), trace)?;
+    covered(same_devices(&evidence.devices, &runtime.additional_evidence), trace)?;
     let boot = read_boot(challenge, evidence, &runtime, now, trace)?;
     let config = read_config(challenge, evidence, statement, trace)?;
     trace.gate(CheckId::Evd02, same_kind(statement, config.backend))?;
@@ -141,11 +141,23 @@ fn same_kind(statement: &Statement<'_>, backend: Backend) -> Judged {
     Judged::require(holds, Code::WrongTee, expected, statement.kind())
 }
 
+/// BND-05 over the reports of all devices.
+pub(super) fn asked_alike<'r>(
+    reports: impl Iterator<Item = &'r [u8]>,
+    trace: &mut Trace,
+) -> Result<(), Stopped> {
+    trace.gate(CheckId::Bnd05, one_nonce(reports))
+}
+
+/// BND-06: what the CPU's statement says of the devices.
+pub(super) fn covered(judged: Judged, trace: &mut Trace) -> Result<(), Stopped> {
+    trace.gate(CheckId::Bnd06, judged)
+}
+
 /// The devices were all asked with one nonce (BND-05); that it is the right one is GPU-04.
-fn one_nonce(devices: &[DeviceEvidence]) -> Judged {
-    let asked: BTreeSet<Option<Hex<32>>> =
-        devices.iter().map(|device| asked_nonce(&device.report.0)).collect();
-    if devices.is_empty() {
+fn one_nonce<'r>(reports: impl Iterator<Item = &'r [u8]>) -> Judged {
+    let asked: BTreeSet<Option<Hex<32>>> = reports.map(asked_nonce).collect();
+    if asked.is_empty() {
         return Judged::not_applicable("no device");
     }
     let got = format_args!("{} nonces", asked.len());

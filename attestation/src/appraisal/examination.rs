@@ -4,16 +4,17 @@
 
 use serde::Serialize;
 
-use super::Verifier;
+use super::envelope::{self, GPUS_MAX, SWITCHES_MAX};
+use super::{Verifier, judge_backend};
 use crate::checks::{CheckOutcome, Code, Finding, Part, Verdict};
-use crate::collateral::{Collateral, Needs};
+use crate::collateral::{Collateral, Needs, Source};
 use crate::evidence::DeviceKind;
 use crate::nvidia::{self, rim};
 use crate::policy::Level;
 use crate::result::{Anchors, DeviceFacts, SnpFacts, TdxFacts};
 use crate::snp::{self, Report};
 use crate::tdx;
-use crate::trace::{Judged, Stopped, Submod, Trace};
+use crate::trace::{Judged, Stopped, Submod, Trace, Vendor};
 use crate::{Base64Bytes, Hex};
 
 /// What is laid before the verifier, in the vendors' own formats.
@@ -23,6 +24,9 @@ pub struct Exhibits {
     pub devices: Vec<DeviceExhibit>,
     /// What the evidence was asked with; none shows no freshness.
     pub nonce: Option<Nonce>,
+    /// What devices were asked with, where that is not `nonce`: a guest with a CPU's evidence derives it
+    /// ([`crate::binding::Runtime::device_nonce`]).
+    pub device_nonce: Option<Hex<32>>,
 }
 
 /// A CPU's evidence, or the endorsement of one.
@@ -34,12 +38,24 @@ pub enum CpuExhibit {
     Tdx { quote: Vec<u8>, event_log: Option<Vec<u8>> },
 }
 
+impl CpuExhibit {
+    /// Whether it holds a statement of a CPU, and if so whether that is a quote.
+    fn statement(&self) -> Option<bool> {
+        match self {
+            Self::Snp { report, .. } => report.as_ref().map(|_| false),
+            Self::Tdx { .. } => Some(true),
+        }
+    }
+}
+
 /// A device's evidence, or the certificates of one.
 #[derive(Debug)]
 pub struct DeviceExhibit {
     pub kind: DeviceKind,
     /// SPDM request and response; without it only the chain is looked at.
     pub report: Option<Vec<u8>>,
+    /// What its file says that it was asked with, where it says so.
+    pub nonce: Option<Hex<32>>,
     pub certificates: nvidia::Certificates,
 }
 
@@ -98,12 +114,17 @@ impl Verifier {
     pub fn examine(&self, exhibits: &Exhibits, collateral: &Collateral, now: u64) -> Examination {
         let mut trace = Trace::new();
         let mut facts = Facts::default();
-        let over = collateral.sizes().into_iter().find(|&(_, limit, got)| got > limit);
+        let of_kind = |kind| exhibits.devices.iter().filter(|exhibit| exhibit.kind == kind).count();
+        let devices = [
+            ("GPUs", GPUS_MAX, of_kind(DeviceKind::Gpu)),
+            ("switches", SWITCHES_MAX, of_kind(DeviceKind::Switch)),
+        ];
+        let over = collateral.sizes().into_iter().chain(devices).find(|&(_, limit, got)| got > limit);
         let sound = trace.within_limits(match over {
             Some((what, limit, got)) => {
                 Judged::fail(Code::TooLarge, format_args!("{what} at most {limit}"), got)
             }
-            None => Judged::pass("collateral within its limits", "so"),
+            None => Judged::pass("devices and collateral within their limits", "within them"),
         });
         if sound.is_ok() {
             self.judge_anchors(&mut trace);
@@ -113,12 +134,19 @@ impl Verifier {
                 devices: !exhibits.devices.is_empty(),
             };
             collateral.judge(needs, &self.policy, now, &mut trace);
-            let desk = Desk { verifier: self, collateral, nonce: exhibits.nonce, now };
+            let device_nonce = exhibits.device_nonce.or(match exhibits.nonce {
+                Some(Nonce::Half(nonce)) => Some(nonce),
+                Some(Nonce::Whole(_)) | None => None,
+            });
+            let desk = Desk { verifier: self, collateral, nonce: exhibits.nonce, device_nonce, now };
             if let Some(cpu) = &exhibits.cpu {
                 // A part that stopped has its finding; the others are looked at all the same.
                 let _ = desk.cpu(cpu, &mut facts, &mut trace);
+                if let Some(quote) = cpu.statement() {
+                    judge_backend(self.kind_allowed(quote), &mut trace);
+                }
             }
-            desk.devices(&exhibits.devices, &mut facts, &mut trace);
+            desk.devices(exhibits, &mut facts, &mut trace);
             trace.close_stopped();
         }
         let (checks, findings) = trace.into_parts();
@@ -136,6 +164,7 @@ struct Desk<'v> {
     verifier: &'v Verifier,
     collateral: &'v Collateral,
     nonce: Option<Nonce>,
+    device_nonce: Option<Hex<32>>,
     now: u64,
 }
 
@@ -146,7 +175,10 @@ impl Desk<'_> {
         match exhibit {
             CpuExhibit::Snp { report: None, certificates } => {
                 trace.turn_to(Submod::Cpu);
-                snp::endorse(certificates, anchors, links, now, trace).map(|_| ())
+                let (chain, _) = snp::endorse(certificates, anchors, links, now, trace)?;
+                let revocation = chain.revocation(&self.collateral.snp_crls, now, links);
+                trace.revocation(Vendor::Amd, revocation, policy, now);
+                Ok(())
             }
             CpuExhibit::Snp { report: Some(report), certificates } => {
                 trace.begin(Submod::Cpu, Part::Snp);
@@ -197,23 +229,34 @@ impl Desk<'_> {
         self.verifier.policy.absent(Code::NonceMismatch, "the nonce asked with", "no nonce was given")
     }
 
-    fn devices(&self, exhibits: &[DeviceExhibit], facts: &mut Facts, trace: &mut Trace) {
+    fn devices(&self, exhibits: &Exhibits, facts: &mut Facts, trace: &mut Trace) {
         let Verifier { anchors, policy, links, .. } = self.verifier;
         let (collateral, now) = (self.collateral, self.now);
         let library = rim::Library::open(collateral, anchors, links, now);
+        let Exhibits { cpu, devices: exhibits, .. } = exhibits;
         if exhibits.is_empty() {
-            library.alone(trace);
+            // A bundle holds manifests of devices that this evidence has nothing to do with.
+            if cpu.is_none() || matches!(collateral.source, Source::Loose) {
+                library.alone(policy, now, trace);
+            }
+            self.set(&[], trace);
             return;
         }
-        // A CPU's report data has said it already.
-        if self.nonce.is_none() && trace.outcomes().iter().all(|row| row.check != "BND-01") {
-            let _ = trace.gate_nonce(self.no_nonce());
+        self.tie(cpu.as_ref(), exhibits, trace);
+        let nonce = self.device_nonce;
+        // A CPU that nobody gave a nonce for has said it already. One whose report data was given says nothing of
+        // devices, which were asked with something else.
+        let said = self.nonce.is_none() && trace.outcomes().iter().any(|row| row.check == "BND-01");
+        if nonce.is_none() && !said {
+            let _ = trace.gate_nonce(match self.nonce {
+                Some(_) => {
+                    let (expected, got) =
+                        ("the nonce that devices were asked with", "no nonce of devices was given");
+                    policy.absent(Code::NonceMismatch, expected, got)
+                }
+                None => self.no_nonce(),
+            });
         }
-        let nonce = match self.nonce {
-            Some(Nonce::Half(nonce)) => Some(nonce),
-            Some(Nonce::Whole(_)) | None => None,
-        };
-        let authority = nvidia::Authority { anchors, policy, links, nonce, now };
         let mut authentic = Vec::new();
         let (mut gpus, mut switches) = (0u8, 0u8);
         for exhibit in exhibits {
@@ -223,10 +266,15 @@ impl Desk<'_> {
             };
             let index = *count;
             *count = count.saturating_add(1);
+            // What a file says that it was asked with must be true; that it is new, only the caller's nonce shows.
+            let authority = nvidia::Authority { anchors, policy, links, nonce: nonce.or(exhibit.nonce), now };
             let Some(report) = &exhibit.report else {
                 trace.turn_to(exhibit.kind.submod(index));
                 // What failed stands in the trace.
-                let _ = authority.endorse(&exhibit.certificates, trace);
+                if let Ok((chain, _)) = authority.endorse(&exhibit.certificates, trace) {
+                    let revocation = nvidia::device_revocation(&chain, collateral, links, now);
+                    trace.revocation(Vendor::Nvidia, revocation, policy, now);
+                }
                 continue;
             };
             trace.begin(exhibit.kind.submod(index), exhibit.kind.part());
@@ -244,10 +292,35 @@ impl Desk<'_> {
                 authentic.push(device);
             }
         }
-        if !authentic.is_empty() {
-            let (counts, launched, boot, earlier) = (None, None, None, None);
-            let set = nvidia::SetDemands { policy, counts, launched, boot, earlier, fleet: &[] };
-            set.judge(&authentic, trace);
+        self.set(&authentic, trace);
+    }
+
+    /// What ties parts together: the devices to one nonce, and the CPU's statement to the devices.
+    fn tie(&self, cpu: Option<&CpuExhibit>, exhibits: &[DeviceExhibit], trace: &mut Trace) {
+        let reports: Vec<&[u8]> = exhibits.iter().filter_map(|exhibit| exhibit.report.as_deref()).collect();
+        // The findings stand in the trace; each part is looked at all the same.
+        if reports.len() > 1 {
+            let _ = envelope::asked_alike(reports.iter().copied(), trace);
         }
+        if cpu.and_then(CpuExhibit::statement).is_some() && !reports.is_empty() {
+            let (expected, got) = (
+                "the CPU's statement over the evidence of its devices",
+                "files without the runtime document that would tie them together",
+            );
+            let _ =
+                envelope::covered(self.verifier.policy.absent(Code::CompositeBinding, expected, got), trace);
+        }
+    }
+
+    /// All devices together, where there are any or the policy wants some.
+    fn set(&self, authentic: &[nvidia::AuthenticDevice<'_>], trace: &mut Trace) {
+        let policy = &self.verifier.policy;
+        let counts = policy.examined_count();
+        if authentic.is_empty() && counts.is_none() {
+            return;
+        }
+        let (launched, boot, earlier) = (None, None, None);
+        let set = nvidia::SetDemands { policy, counts, launched, boot, earlier, fleet: &[] };
+        set.judge(authentic, trace);
     }
 }

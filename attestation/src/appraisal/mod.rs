@@ -131,7 +131,7 @@ impl Verifier {
             evidence.devices.iter().map(|device| Certificates::from_pem(&device.chain.0)).collect();
         let devices = judge.authenticate_devices(&evidence.devices, &certificates, trace)?;
         let quote = matches!(evidence.cpu, CpuEvidence::Tdx { .. });
-        trace.note(CheckId::Pol01, self.backend_allowed(bound.config.backend, quote));
+        judge_backend(self.backend_allowed(bound.config.backend, quote), trace);
         self.judge_anchors(trace);
         trace.turn_to(Submod::Cpu);
         let cpu = judge.cpu(&authentic, trace);
@@ -146,6 +146,16 @@ impl Verifier {
         };
         set.judge(&devices, trace);
         Ok(Shown { bound, cpu, devices: device_facts })
+    }
+
+    /// The kind of evidence by itself is one of a listed backend: a backend without a confidential machine stands for
+    /// either kind.
+    fn kind_allowed(&self, quote: bool) -> Judged {
+        let (own, got) = if quote { (Backend::Tdx, "a TDX quote") } else { (Backend::Snp, "an SNP report") };
+        let holds =
+            [own, Backend::Process, Backend::Tcg, Backend::Kvm].iter().any(|&one| self.policy.lists(one));
+        let expected = format!("evidence of one of {:?}", self.policy.backends());
+        Judged::require(holds, Code::BackendNotListed, expected, got)
     }
 
     /// POL-02, for appraisals and examinations alike.
@@ -206,6 +216,11 @@ struct Shown {
     bound: Bound,
     cpu: CpuFacts,
     devices: Vec<DeviceFacts>,
+}
+
+/// POL-01, for appraisals and examinations alike.
+fn judge_backend(judged: Judged, trace: &mut Trace) {
+    trace.note(CheckId::Pol01, judged);
 }
 
 /// Every part of the evidence, so that no check of any part can be left out unseen.

@@ -6,13 +6,14 @@ use super::report::{Facts, GpuFacts};
 use super::rim::{Compared, Library, Reported, Software};
 use super::version::{DriverVersion, VbiosVersion};
 use crate::binding::{DeviceState, Switched};
+use crate::chain::ec::EcChain;
 use crate::chain::{Links, Revocation, chain_revocation};
 use crate::checks::{CheckId, Code};
 use crate::collateral::Collateral;
 use crate::evidence::DeviceKind;
 use crate::policy::{AppraisalPolicy, Architecture, DeviceFloor, Level, PlatformKind};
 use crate::result::DeviceFacts;
-use crate::trace::{Judged, Trace};
+use crate::trace::{Judged, Trace, Vendor};
 
 /// What one device is held against.
 pub struct DeviceDemands<'a> {
@@ -40,9 +41,9 @@ impl DeviceDemands<'_> {
         trace.note(CheckId::Gpu14, self.mode(facts));
         trace.note(CheckId::Gpu16, self.enrolled(device));
         let compared = self.compare(device, trace);
-        let revocation = self.chain_revocation(device).and(compared.revocation);
-        trace.note(CheckId::Gpu08, self.policy.revocation(revocation));
-        trace.collateral_age(revocation, self.policy, self.now);
+        let revocation = device_revocation(device.chain(), self.collateral, self.links, self.now);
+        let revocation = revocation.and(compared.revocation);
+        trace.revocation(Vendor::Nvidia, revocation, self.policy, self.now);
         let (driver, mode) = match facts {
             Facts::Gpu(gpu) => (gpu.driver.to_string(), gpu.mode()),
             Facts::Switch(_) => (String::new(), None),
@@ -85,14 +86,6 @@ impl DeviceDemands<'_> {
             (Facts::Switch(_), _) => "LS10",
         };
         self.library.judge(&Reported { chip, software, blocks: &blocks, nvdec0 }, self.policy, trace)
-    }
-
-    /// What is known of the device's certificates. The leaf is issued by the chip itself, which answers nobody: its
-    /// issuer's certificate is the first that can be revoked.
-    fn chain_revocation(&self, device: &AuthenticDevice<'_>) -> Revocation {
-        const FIRST: usize = 1;
-        let Collateral { ocsp, nvidia_crls, .. } = self.collateral;
-        chain_revocation(device.chain(), FIRST, ocsp, nvidia_crls, self.now, self.links)
     }
 
     /// NVIDIA's own verifier skips the comparison when the report is silent; only `lab` does so here (GPU-06).
@@ -198,6 +191,18 @@ fn same_chip(gpu: &GpuFacts, architecture: Architecture) -> Judged {
         ),
         Some(None) => Judged::fail(Code::ArchMismatch, expected, "an unknown chip"),
     }
+}
+
+/// What is known of a device's certificates. The leaf is issued by the chip itself, which answers nobody: its issuer's
+/// certificate is the first that can be revoked.
+pub(crate) fn device_revocation(
+    chain: &EcChain<'_>,
+    collateral: &Collateral,
+    links: &Links,
+    now: u64,
+) -> Revocation {
+    const FIRST: usize = 1;
+    chain_revocation(chain, FIRST, &collateral.ocsp, &collateral.nvidia_crls, now, links)
 }
 
 fn gpu_floor(gpu: &GpuFacts, architecture: Architecture, floor: &DeviceFloor) -> Judged {

@@ -17,6 +17,7 @@ mod version;
 pub use authentic::{AuthenticDevice, Authority, Certificates};
 pub use identity::{DiceError, Identity, ueid_decimal};
 pub use judge::DeviceDemands;
+pub(crate) use judge::device_revocation;
 pub use pem::{PEM_MAX_BYTES, PemError};
 pub use report::{
     Facts, Feature, GPU_LINKS, GpuFacts, Pdi, Report, ReportError, SWITCH_GPUS, Status, SwitchFacts, field,

@@ -60,14 +60,14 @@ impl DeviceFloor {
         if self.architectures.is_empty() {
             return refused("devices.architectures", &"one or more", &"none");
         }
-        let contradicted = match self.mode {
-            GpuMode::Spt => None,
-            GpuMode::Mpt => self.architectures.iter().find(|&&listed| listed != Architecture::Blackwell),
-            GpuMode::Ppcie => self.architectures.iter().find(|&&listed| listed == Architecture::Blackwell),
+        let has_mode = |listed: &Architecture| match self.mode {
+            GpuMode::Spt => true,
+            GpuMode::Mpt => *listed == Architecture::Blackwell,
+            GpuMode::Ppcie => *listed == Architecture::Hopper,
         };
-        if let Some(listed) = contradicted {
-            let expected = format!("generations that have the mode {:?}", self.mode);
-            return refused("devices.architectures", &expected, &format!("{listed:?}"));
+        if !self.architectures.iter().any(has_mode) {
+            let expected = format!("a generation that has the mode {:?}", self.mode);
+            return refused("devices.architectures", &expected, &format!("{:?}", self.architectures));
         }
         if let Err(error) = self.driver.parse::<DriverVersion>() {
             return refused("devices.driver", &error.expected, &self.driver);

@@ -344,6 +344,15 @@ impl AppraisalPolicy {
         }
     }
 
+    /// GPUs and switches that an examination wants; none where its policy names no devices.
+    pub(crate) fn examined_count(&self) -> Option<(usize, usize)> {
+        let named = self.gpu.count > 0 || self.gpu.devices.is_some();
+        named.then(|| {
+            let switches = self.gpu.devices.as_ref().map_or(0, |floor| floor.switches);
+            (self.gpu.count.into(), switches.into())
+        })
+    }
+
     /// Mitigation bits that reports of this product must have set.
     pub(crate) fn mitigations(&self, product: Product) -> u64 {
         let of_product = self.floor(product).and_then(|floor| floor.mitigations);

@@ -9,7 +9,7 @@ use crate::config::LaunchConfig;
 use crate::policy::{AppraisalPolicy, Level, PlatformKind, Product, Tcb};
 use crate::reference::ReferenceValues;
 use crate::result::{SigningKey, SnpFacts};
-use crate::trace::{Judged, Trace};
+use crate::trace::{Judged, Trace, Vendor};
 
 const MASKED: Hex<64> = Hex([0; 64]);
 /// Bytes of CHIP_ID that a Turin chip fills.
@@ -41,8 +41,7 @@ impl Demands<'_> {
                 Some(what) => Judged::fail(Code::ReservedNonZero, "all reserved zero", what),
             },
         );
-        trace.note(CheckId::Snp08, self.policy.revocation(revocation));
-        trace.collateral_age(revocation, self.policy, self.now);
+        trace.revocation(Vendor::Amd, revocation, self.policy, self.now);
         trace.note(CheckId::Snp09, self.signing_key(authentic));
         trace.note(CheckId::Snp10, products_agree(authentic));
         trace.note(CheckId::Snp11, self.product_allowed(authentic));

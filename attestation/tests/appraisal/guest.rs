@@ -129,6 +129,14 @@ fn device_floors_that_no_device_can_be_held_to() {
         let devices = DeviceFloor { vbios: vbios.to_owned(), ..floor.clone() };
         assert_eq!(refused(devices), ("devices.vbios", vbios.to_owned()));
     }
+    for (mode, architecture) in
+        [(GpuMode::Mpt, Architecture::Hopper), (GpuMode::Ppcie, Architecture::Blackwell)]
+    {
+        let devices = DeviceFloor { mode, architectures: vec![architecture], ..floor.clone() };
+        assert_eq!(refused(devices).0, "devices.architectures");
+        let both = vec![Architecture::Hopper, Architecture::Blackwell];
+        assert!(policy(DeviceFloor { mode, architectures: both, ..floor.clone() }).is_ok());
+    }
     let none = DeviceFloor { architectures: vec![], ..floor };
     assert_eq!(refused(none), ("devices.architectures", "none".to_owned()));
 }

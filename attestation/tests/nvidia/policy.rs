@@ -227,7 +227,8 @@ fn gpu_13_modes_that_the_guest_read() {
 #[test]
 fn gpu_14_modes_of_the_report() {
     let refused = [(CheckId::Gpu14, Code::GpuMode)];
-    let want = |mode| Some(DeviceFloor { mode, ..floor() });
+    let architectures = vec![Architecture::Hopper, Architecture::Blackwell];
+    let want = |mode| Some(DeviceFloor { mode, architectures: architectures.clone(), ..floor() });
     let report = |protected: u8, feature: Option<u8>| {
         let report = SpdmFields::gpu().with(field::PROTECTED_PCIE, &[protected]);
         feature.map_or(report.clone(), |feature| report.with(field::FEATURE, &[feature, 0]))

@@ -106,12 +106,17 @@ impl Case {
 
     fn look(&self, verifier: &Verifier) -> Result<(), Box<dyn Error>> {
         let devices = files::evidence(self.evidence.as_bytes())?.into_iter().map(|device| DeviceExhibit {
+            nonce: None,
             kind: device.kind(),
             report: Some(device.report),
             certificates: Certificates::from_der(device.certificates),
         });
-        let exhibits =
-            Exhibits { cpu: None, devices: devices.collect(), nonce: Some(Nonce::Half(self.nonce)) };
+        let exhibits = Exhibits {
+            cpu: None,
+            devices: devices.collect(),
+            nonce: Some(Nonce::Half(self.nonce)),
+            device_nonce: None,
+        };
         examine(verifier, &exhibits, &self.collateral, self.now)
     }
 }

@@ -58,12 +58,14 @@ fn examine(folder: &Path, words: &[String]) -> Examination {
     };
     let pairs = named("--gpu-report").into_iter().zip(named("--gpu-certs"));
     let devices = pairs.map(|(report, chain)| DeviceExhibit {
+        nonce: None,
         kind: files::kind_of(&report),
         certificates: Certificates::from_pem(&chain),
         report: Some(report),
     });
     let nonce = Nonce::Whole(Runtime::report_data(&evidence.runtime.0));
-    let exhibits = Exhibits { cpu: Some(cpu), devices: devices.collect(), nonce: Some(nonce) };
+    let exhibits =
+        Exhibits { cpu: Some(cpu), devices: devices.collect(), nonce: Some(nonce), device_nonce: None };
     let policy = PolicyDocument::from_bytes(&read("policy.json")).expect("policy");
     let anchors = ForeignAnchors::from_bytes(&read("anchors.json")).expect("anchors");
     let anchors = TrustAnchors::foreign(anchors).expect("anchors");

@@ -70,8 +70,12 @@ fn is_a_chain(verifier: &Verifier, data: &[u8]) -> bool {
         report: None,
         certificates: ders.iter().map(|der| der.clone().into()).collect(),
     });
-    let devices = vec![DeviceExhibit { kind: DeviceKind::Gpu, report: None, certificates }];
-    let examined = verifier.examine(&Exhibits { cpu, devices, nonce: None }, &Collateral::none(), NOW);
+    let devices = vec![DeviceExhibit { kind: DeviceKind::Gpu, nonce: None, report: None, certificates }];
+    let examined = verifier.examine(
+        &Exhibits { cpu, devices, nonce: None, device_nonce: None },
+        &Collateral::none(),
+        NOW,
+    );
     let passed = |check| examined.checks.iter().any(|row| row.check == check && row.verdict == Verdict::Pass);
     let chain = passed(CheckId::Snp06) || passed(CheckId::Gpu03);
     if chain {

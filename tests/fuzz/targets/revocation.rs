@@ -119,7 +119,7 @@ fn amd(list: &[u8]) {
             }
             CpuEvidence::Tdx { .. } => None,
         };
-        Exhibits { cpu, devices: Vec::new(), nonce: None }
+        Exhibits { cpu, devices: Vec::new(), nonce: None, device_nonce: None }
     });
     let collateral = Collateral { snp_crls: vec![Base64Bytes(list.to_vec())], ..Collateral::none() };
     let examined = VERIFIER.examine(&EXHIBITS, &collateral, NOW);

@@ -70,6 +70,9 @@ pub(crate) struct LowEvidence {
     /// What the evidence was asked with: 32 bytes, or the whole 64 bytes of report data
     #[arg(long, value_name = "HEX", value_parser = nonce)]
     nonce: Option<Nonce>,
+    /// What GPUs and switches were asked with, where that is not the nonce: 32 bytes
+    #[arg(long, value_name = "HEX")]
+    device_nonce: Option<Hex<32>>,
     /// strict, standard, lab, or a policy document
     #[arg(long, value_name = "PRESET|FILE", default_value = "lab")]
     policy: String,
@@ -140,7 +143,8 @@ impl LowEvidence {
     pub(crate) fn read(&self) -> Result<Evidence, InputError> {
         let now = now(self.at)?;
         let mut notes = Vec::new();
-        let exhibits = Exhibits { cpu: self.cpu(&mut notes)?, devices: self.devices()?, nonce: self.nonce };
+        let (nonce, device_nonce) = (self.nonce, self.device_nonce);
+        let exhibits = Exhibits { cpu: self.cpu(&mut notes)?, devices: self.devices()?, nonce, device_nonce };
         if exhibits.cpu.is_none() && exhibits.devices.is_empty() && self.rim.is_empty() {
             return Err(InputError::Nothing);
         }
@@ -210,6 +214,7 @@ impl LowEvidence {
             let listed = nvidia::files::evidence(&input.bytes)
                 .map_err(|error| input.form("device evidence", error))?;
             devices.extend(listed.into_iter().map(|device| DeviceExhibit {
+                nonce: Some(device.nonce),
                 kind: device.kind(),
                 certificates: Certificates::from_der(device.certificates),
                 report: Some(device.report),
@@ -230,6 +235,7 @@ impl LowEvidence {
                 None => None,
             };
             devices.push(DeviceExhibit {
+                nonce: None,
                 kind: report.as_deref().map_or(DeviceKind::Gpu, nvidia::files::kind_of),
                 report,
                 certificates: Certificates::from_der(Input::read(chain)?.der()?),

@@ -10,7 +10,7 @@ use crate::checks::{CheckId, Code};
 use crate::collateral::Collateral;
 use crate::evidence::DeviceKind;
 use crate::policy::{AppraisalPolicy, Architecture};
-use crate::trace::{Judged, Submod, Trace};
+use crate::trace::{Judged, Submod, Trace, Vendor};
 
 const UNREAD: &str = "no authentic manifest of this product";
 
@@ -53,11 +53,14 @@ impl Library {
         Self(collateral.rims.iter().map(open).collect())
     }
 
-    /// RIM-01 to RIM-04 of each manifest by itself, without a device.
-    pub(crate) fn alone(&self, trace: &mut Trace) {
+    /// RIM-01 to RIM-04 and GPU-08 of each manifest by itself, without a device. `now` in Unix seconds.
+    pub(crate) fn alone(&self, policy: &AppraisalPolicy, now: u64, trace: &mut Trace) {
         for (opened, index) in self.0.iter().zip(0..) {
             trace.turn_to(Submod::Rim(index));
             authentic::note(std::iter::once(opened), trace);
+            if let Ok(authentic) = &opened.authentic {
+                trace.revocation(Vendor::Nvidia, authentic.revocation(), policy, now);
+            }
         }
     }
 
