@@ -292,7 +292,10 @@ impl Desk<'_> {
                 authentic.push(device);
             }
         }
-        self.set(&authentic, trace);
+        // A device that was refused has its finding; it is not missing too.
+        if !authentic.is_empty() {
+            self.set(&authentic, trace);
+        }
     }
 
     /// What ties parts together: the devices to one nonce, and the CPU's statement to the devices.

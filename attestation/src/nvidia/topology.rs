@@ -75,6 +75,11 @@ impl SetDemands<'_> {
         };
         let shown = format!("{gpus} GPUs and {switches} switches");
         let charter = match self.counts {
+            // Whether this guest's role has devices at all, files do not say.
+            Some(counts) if devices.is_empty() && self.policy.is_examination() => {
+                let expected = format_args!("{} GPUs and {} switches", counts.0, counts.1);
+                return self.policy.absent(Code::TopologyMismatch, expected, "no device was given");
+            }
             Some(counts) => {
                 let expected = format_args!("{} GPUs and {} switches", counts.0, counts.1);
                 Judged::require(counts == (gpus, switches), Code::TopologyMismatch, expected, &shown)

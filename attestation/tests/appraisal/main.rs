@@ -8,6 +8,7 @@ mod bundle;
 mod chain;
 mod chip;
 mod devices;
+mod examined;
 mod genuine;
 mod guest;
 mod hostile;

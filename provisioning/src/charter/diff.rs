@@ -129,8 +129,7 @@ fn change(path: &Path, old: &Value, new: &Value) -> Change {
     }
 }
 
-/// Whether a change widens. A field that is not in this table widens with any change but its removal. Taking a platform
-/// off its list widens when it was the last of its kind, which one row does not tell: so it counts as widening.
+/// Whether a change widens. A field that is not in this table widens with any change but its removal.
 fn judge(pattern: &str, kind: ChangeKind, old: &Value, new: &Value) -> bool {
     let grew = || new.as_u64() > old.as_u64();
     let shrank = || new.as_u64() < old.as_u64();
@@ -148,8 +147,7 @@ fn judge(pattern: &str, kind: ChangeKind, old: &Value, new: &Value) -> bool {
             | "tee_floor.tdx.mrseam[]"
             | "reference_values.images[].tdx.rtmr1"
             | "reference_values.images[].tdx.rtmr2"
-            | "gpu_floor.devices"
-            | "platforms[]",
+            | "gpu_floor.devices",
             ChangeKind::Removed,
         ) => true,
         (mitigations, ChangeKind::Removed) if mitigations.ends_with(".mitigations") => true,

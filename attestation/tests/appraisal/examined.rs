@@ -1,0 +1,243 @@
+//! Evidence looked at by itself: what a policy document asks of it, and what parts say about each other.
+
+use tiltyard_attestation::collateral::{Provenance, Source};
+use tiltyard_attestation::evidence::DeviceKind;
+use tiltyard_attestation::nvidia::Certificates;
+use tiltyard_attestation::policy::PolicyDocument;
+use tiltyard_attestation::{
+    Base64Bytes, CheckId, Code, Collateral, CpuExhibit, DeviceExhibit, Examination, Exhibits, Hex, Nonce,
+    TrustAnchors, Verdict, Verifier,
+};
+
+use crate::genuine;
+use crate::minted::{NOW, file, files, foreign};
+
+const DEVICE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/nvidia/device/");
+
+fn examine(
+    anchors: TrustAnchors,
+    document: &str,
+    exhibits: &Exhibits,
+    collateral: &Collateral,
+) -> Examination {
+    examine_at(anchors, document, exhibits, collateral, NOW)
+}
+
+fn examine_at(
+    anchors: TrustAnchors,
+    document: &str,
+    exhibits: &Exhibits,
+    collateral: &Collateral,
+    now: u64,
+) -> Examination {
+    let document = PolicyDocument::from_bytes(document.as_bytes()).unwrap();
+    Verifier::for_examination(anchors, &document).unwrap().examine(exhibits, collateral, now)
+}
+
+fn findings(examination: &Examination) -> Vec<(CheckId, Code)> {
+    examination.findings.iter().map(|finding| (finding.check, finding.code)).collect()
+}
+
+fn verdicts(examination: &Examination, check: CheckId) -> Vec<Verdict> {
+    examination.checks.iter().filter(|row| row.check == check).map(|row| row.verdict).collect()
+}
+
+fn preset(level: &str) -> String {
+    format!(r#"{{"v":1,"preset":"{level}"}}"#)
+}
+
+fn cpu(report: Option<Vec<u8>>, certificates: Vec<Base64Bytes>) -> Exhibits {
+    Exhibits { cpu: Some(CpuExhibit::Snp { report, certificates }), ..Exhibits::default() }
+}
+
+fn milan() -> Exhibits {
+    let certificates = genuine::certificates("virtee_milan_vcek.der", "ask_ark_milan.pem");
+    cpu(Some(genuine::file("virtee_milan_report.hex")), certificates)
+}
+
+fn quote() -> Exhibits {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/tdx/trustee_tdx_quote_4.dat");
+    let quote = std::fs::read(path).unwrap();
+    Exhibits { cpu: Some(CpuExhibit::Tdx { quote, event_log: None }), ..Exhibits::default() }
+}
+
+fn h100() -> DeviceExhibit {
+    let read = |name: &str| std::fs::read_to_string(format!("{DEVICE}{name}")).unwrap();
+    let digits: Vec<u8> = read("hopperAttestationReport.txt").trim().bytes().collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    DeviceExhibit {
+        kind: DeviceKind::Gpu,
+        nonce: None,
+        report: Some(digits.chunks(2).map(byte).collect()),
+        certificates: Certificates::from_pem(read("hopperCertChain.txt").as_bytes()),
+    }
+}
+
+fn devices(devices: Vec<DeviceExhibit>) -> Exhibits {
+    Exhibits { devices, ..Exhibits::default() }
+}
+
+#[test]
+fn snp_08_a_chain_by_itself_is_held_against_the_lists() {
+    let chain = || cpu(None, files(&["vcek_turin.der", "ask_turin.der", "ark_turin.der"]));
+    let with = |list: &str| {
+        let collateral = Collateral { snp_crls: files(&[list]), ..Collateral::none() };
+        examine(TrustAnchors::foreign(foreign()).unwrap(), &preset("lab"), &chain(), &collateral)
+    };
+    for list in ["revokes_vcek.crl", "revokes_ask.crl", "past_revokes.crl"] {
+        assert_eq!(findings(&with(list)), [(CheckId::Snp08, Code::CertRevoked)], "{list}");
+    }
+    let good = with("good.crl");
+    assert_eq!((findings(&good), verdicts(&good, CheckId::Snp08)), (vec![], vec![Verdict::Pass]));
+    let unknown =
+        examine(TrustAnchors::foreign(foreign()).unwrap(), &preset("lab"), &chain(), &Collateral::none());
+    assert_eq!((findings(&unknown), verdicts(&unknown, CheckId::Snp08)), (vec![], vec![Verdict::Warning]));
+    // Vendor roots: only those satisfy a level above `lab`.
+    let genuine = cpu(None, genuine::certificates("virtee_turin_vcek.der", "ask_ark_turin.pem"));
+    for level in ["standard", "strict"] {
+        let found = examine(TrustAnchors::vendor(), &preset(level), &genuine, &Collateral::none());
+        assert_eq!(findings(&found), [(CheckId::Snp08, Code::RevocationUnknown)], "{level}");
+    }
+}
+
+#[test]
+fn gpu_08_certificates_and_manifests_by_themselves_are_not_silently_good() {
+    let alone = || devices(vec![DeviceExhibit { report: None, ..h100() }]);
+    let lab = examine(TrustAnchors::vendor(), &preset("lab"), &alone(), &Collateral::none());
+    assert_eq!(verdicts(&lab, CheckId::Gpu08), [Verdict::Warning]);
+    let strict = examine(TrustAnchors::vendor(), &preset("strict"), &alone(), &Collateral::none());
+    assert!(
+        findings(&strict).contains(&(CheckId::Gpu08, Code::RevocationUnknown)),
+        "{:?}",
+        findings(&strict)
+    );
+    let rim = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/vectors/nvidia/rim/nvtrust_VBIOS_1010_0200_882_96005E0001_PROD.swidtag"
+    );
+    let manifest = Collateral { rims: vec![std::fs::read(rim).unwrap().into()], ..Collateral::none() };
+    // 2024-06-01: the manifest's signer has expired since.
+    let run = |level: &str| {
+        let none = Exhibits::default();
+        examine_at(TrustAnchors::vendor(), &preset(level), &none, &manifest, 1_717_200_000)
+    };
+    let lab = run("lab");
+    assert_eq!((findings(&lab), verdicts(&lab, CheckId::Gpu08)), (vec![], vec![Verdict::Warning]));
+    let strict = run("strict");
+    assert_eq!(findings(&strict), [(CheckId::Gpu08, Code::RevocationUnknown)]);
+}
+
+#[test]
+fn pol_01_evidence_of_a_kind_that_the_document_does_not_list() {
+    let refused = vec![(CheckId::Pol01, Code::BackendNotListed)];
+    let run = |backends: &str, exhibits: &Exhibits| {
+        let document = format!(r#"{{"v":1,"preset":"lab","backends":[{backends}]}}"#);
+        let mut found = findings(&examine(TrustAnchors::vendor(), &document, exhibits, &Collateral::none()));
+        // The public quote is of a guest that can be debugged.
+        found.retain(|(check, _)| *check != CheckId::Tdx13);
+        found
+    };
+    for (backends, report, of_quote) in [
+        (r#""snp""#, vec![], refused.clone()),
+        (r#""tdx""#, refused.clone(), vec![]),
+        (r#""snp","tdx""#, vec![], vec![]),
+        // A process has no machine of its own: simulated evidence of either kind stands in for it.
+        (r#""process""#, vec![], vec![]),
+    ] {
+        assert_eq!(run(backends, &milan()), report, "{backends}");
+        assert_eq!(run(backends, &quote()), of_quote, "{backends}");
+    }
+    assert_eq!(run("", &milan()), [], "no list is no limit");
+}
+
+#[test]
+fn gpu_17_counts_that_the_document_names() {
+    let document = |level: &str, count: u8, switches: u8| {
+        format!(
+            r#"{{"v":1,"preset":"{level}","gpu":{{"count":{count},"devices":{{"architectures":["hopper"],"mode":"spt",
+            "driver":"535.86","vbios":"96.00.5E.00.01","switches":{switches}}}}}}}"#
+        )
+    };
+    let run = |document: &str, exhibits: &Exhibits| {
+        examine(TrustAnchors::vendor(), document, exhibits, &Collateral::none())
+    };
+    let mismatch = (CheckId::Gpu17, Code::TopologyMismatch);
+    let one = || devices(vec![h100()]);
+    for (count, switches, met) in [(1, 0, true), (2, 0, false), (0, 0, false), (1, 4, false), (8, 4, false)] {
+        let found = findings(&run(&document("lab", count, switches), &one()));
+        assert_eq!(found.contains(&mismatch), !met, "{count} and {switches}: {found:?}");
+    }
+    // Whether this guest is one that has devices, its report alone does not say.
+    let bare = run(&document("lab", 1, 0), &milan());
+    assert_eq!((findings(&bare), verdicts(&bare, CheckId::Gpu17)), (vec![], vec![Verdict::NotShown]));
+    let bare = run(&document("standard", 1, 0), &milan());
+    assert!(findings(&bare).contains(&mismatch), "{:?}", findings(&bare));
+    assert_eq!(verdicts(&run(&preset("lab"), &milan()), CheckId::Gpu17), []);
+}
+
+#[test]
+fn bnd_05_bnd_06_parts_side_by_side_are_tied_or_said_not_to_be() {
+    let run = |exhibits: &Exhibits, level: &str| {
+        examine(TrustAnchors::vendor(), &preset(level), exhibits, &Collateral::none())
+    };
+    let mut other = h100();
+    // The request's nonce begins at its fifth byte (DSP0274, GET_MEASUREMENTS).
+    other.report.as_mut().unwrap()[4] ^= 1;
+    let apart = findings(&run(&devices(vec![h100(), other]), "lab"));
+    assert!(apart.contains(&(CheckId::Bnd05, Code::CompositeBinding)), "{apart:?}");
+    let alike = run(&devices(vec![h100(), h100()]), "lab");
+    assert_eq!(verdicts(&alike, CheckId::Bnd05), [Verdict::Pass]);
+    assert_eq!(findings(&alike), [(CheckId::Gpu15, Code::DuplicateDevice)], "one device twice");
+
+    let both = Exhibits { devices: vec![h100()], ..milan() };
+    let lab = run(&both, "lab");
+    assert_eq!((findings(&lab), verdicts(&lab, CheckId::Bnd06)), (vec![], vec![Verdict::NotShown]));
+    let strict = findings(&run(&both, "strict"));
+    assert!(strict.contains(&(CheckId::Bnd06, Code::CompositeBinding)), "{strict:?}");
+    assert_eq!(verdicts(&run(&devices(vec![h100()]), "lab"), CheckId::Bnd06), [], "nothing to be tied to");
+}
+
+#[test]
+fn gpu_04_a_nonce_in_the_file_must_be_that_of_the_report() {
+    let report = h100().report.unwrap();
+    let asked = Hex::<32>::from_slice(&report[4..36]).unwrap();
+    let run = |in_file, given| {
+        let device = DeviceExhibit { nonce: in_file, ..h100() };
+        let exhibits = Exhibits { devices: vec![device], nonce: given, ..Exhibits::default() };
+        examine(TrustAnchors::vendor(), &preset("lab"), &exhibits, &Collateral::none())
+    };
+    let said = run(Some(asked), None);
+    assert_eq!((findings(&said), verdicts(&said, CheckId::Bnd01)), (vec![], vec![Verdict::NotShown]));
+    let other = findings(&run(Some(Hex([7; 32])), None));
+    assert_eq!(other, [(CheckId::Gpu04, Code::NonceMismatch)]);
+    // What the caller asked with counts, whatever the file says.
+    assert_eq!(findings(&run(Some(Hex([7; 32])), Some(Nonce::Half(asked)))), []);
+}
+
+#[test]
+fn manifests_of_a_bundle_say_nothing_of_a_guest_without_devices() {
+    let forged: Base64Bytes = b"<SoftwareIdentity/>".to_vec().into();
+    let with = |source| {
+        let collateral = Collateral {
+            snp_crls: vec![file("good.crl")],
+            rims: vec![forged.clone()],
+            source,
+            ..Collateral::none()
+        };
+        findings(&examine(TrustAnchors::vendor(), &preset("lab"), &milan(), &collateral))
+    };
+    let bundle = Provenance { manifest: Hex([1; 32]), created_at: 0, expires_at: NOW, newest: 0 };
+    assert_eq!(with(Source::Bundle(bundle)), []);
+    assert_eq!(with(Source::Loose), [(CheckId::Rim01, Code::RimFormat)], "given by itself, it is looked at");
+}
+
+#[test]
+fn evd_01_more_devices_than_a_guest_has() {
+    let run = |count: usize| {
+        let alone = || DeviceExhibit { report: None, ..h100() };
+        let exhibits = devices((0..count).map(|_| alone()).collect());
+        findings(&examine(TrustAnchors::vendor(), &preset("lab"), &exhibits, &Collateral::none()))
+    };
+    assert_eq!(run(16), []);
+    assert_eq!(run(17), [(CheckId::Evd01, Code::TooLarge)]);
+}
