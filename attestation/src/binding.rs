@@ -83,7 +83,9 @@ pub struct BootDocument {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceState {
+    /// Off where the board runs in protected PCIe mode, which takes its place.
     pub cc_mode: Switched,
+    pub protected_pcie: Switched,
     pub devtools: Switched,
 }
 

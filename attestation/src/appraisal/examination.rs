@@ -239,7 +239,7 @@ impl Desk<'_> {
             if cpu.is_none() || matches!(collateral.source, Source::Loose) {
                 library.alone(policy, now, trace);
             }
-            self.set(&[], trace);
+            self.no_devices(trace);
             return;
         }
         self.tie(cpu.as_ref(), exhibits, trace);
@@ -315,13 +315,19 @@ impl Desk<'_> {
         }
     }
 
-    /// All devices together, where there are any or the policy wants some.
+    /// Whether this guest's role has devices at all, files do not say.
+    fn no_devices(&self, trace: &mut Trace) {
+        let policy = &self.verifier.policy;
+        if let Some((gpus, switches)) = policy.examined_count().filter(|&counts| counts != (0, 0)) {
+            let expected = format_args!("{gpus} GPUs and {switches} switches");
+            let judged = policy.absent(Code::TopologyMismatch, expected, "no device was given");
+            nvidia::note_count(judged, trace);
+        }
+    }
+
     fn set(&self, authentic: &[nvidia::AuthenticDevice<'_>], trace: &mut Trace) {
         let policy = &self.verifier.policy;
         let counts = policy.examined_count();
-        if authentic.is_empty() && counts.is_none() {
-            return;
-        }
         let (launched, boot, earlier) = (None, None, None);
         let set = nvidia::SetDemands { policy, counts, launched, boot, earlier, fleet: &[] };
         set.judge(authentic, trace);

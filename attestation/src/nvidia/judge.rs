@@ -11,7 +11,7 @@ use crate::chain::{Links, Revocation, chain_revocation};
 use crate::checks::{CheckId, Code};
 use crate::collateral::Collateral;
 use crate::evidence::DeviceKind;
-use crate::policy::{AppraisalPolicy, Architecture, DeviceFloor, Level, PlatformKind};
+use crate::policy::{AppraisalPolicy, Architecture, DeviceFloor, GpuMode, Level, PlatformKind};
 use crate::result::DeviceFacts;
 use crate::trace::{Judged, Trace, Vendor};
 
@@ -135,20 +135,27 @@ impl DeviceDemands<'_> {
 
     /// Modes as the measured guest read them: a report by itself does not show them (GPU-13).
     fn confidential(&self, kind: DeviceKind) -> Judged {
-        const EXPECTED: &str = "confidential mode on, developer tools off";
+        const EXPECTED: &str = "confidential mode (or that of its board) on, developer tools off";
         match (kind, self.state) {
             (DeviceKind::Switch, _) => Judged::not_applicable("a switch has no such mode"),
             (DeviceKind::Gpu, None) => {
                 self.policy.absent(Code::CcModeOff, EXPECTED, "no boot document names this GPU")
             }
-            (DeviceKind::Gpu, Some(DeviceState { cc_mode: Switched::Off, .. })) => {
-                Judged::fail(Code::CcModeOff, EXPECTED, "confidential mode off")
-            }
-            (DeviceKind::Gpu, Some(DeviceState { devtools: Switched::On, .. })) => {
-                Judged::fail(Code::DevToolsMode, EXPECTED, "developer tools on")
-            }
-            (DeviceKind::Gpu, Some(DeviceState { cc_mode: Switched::On, devtools: Switched::Off })) => {
-                Judged::pass(EXPECTED, EXPECTED)
+            (DeviceKind::Gpu, Some(state)) => {
+                let wanted = self.policy.device_floor().map(|floor| floor.mode);
+                let confidential = match wanted {
+                    // NVIDIA's own rule: on a Hopper board as a whole, the one mode or the other.
+                    Some(GpuMode::Ppcie) => {
+                        state.cc_mode == Switched::On || state.protected_pcie == Switched::On
+                    }
+                    Some(GpuMode::Spt | GpuMode::Mpt) | None => state.cc_mode == Switched::On,
+                };
+                Judged::require(confidential, Code::CcModeOff, EXPECTED, "confidential mode off").and_then(
+                    || match state.devtools {
+                        Switched::On => Judged::fail(Code::DevToolsMode, EXPECTED, "developer tools on"),
+                        Switched::Off => Judged::pass(EXPECTED, "so read by the guest"),
+                    },
+                )
             }
         }
     }

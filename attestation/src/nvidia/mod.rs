@@ -26,4 +26,5 @@ pub use spdm::{
     Block, Exchange, OPAQUE_MAX_BYTES, REPORT_MAX_BYTES, REQUEST_LEN, SpdmError, VALUE_LEN, asked_nonce,
 };
 pub use topology::SetDemands;
+pub(crate) use topology::note_count;
 pub use version::{DriverVersion, VbiosVersion, VersionError};

@@ -35,7 +35,7 @@ impl SetDemands<'_> {
     /// Runs the checks on authentic devices, GPUs and switches in any order; `trace` holds each verdict.
     pub fn judge(&self, devices: &[AuthenticDevice<'_>], trace: &mut Trace) {
         trace.note(CheckId::Gpu15, self.distinct(devices));
-        trace.note(CheckId::Gpu17, self.counted(devices));
+        note_count(self.counted(devices), trace);
         trace.note(CheckId::Gpu18, self.one_fabric(devices));
     }
 
@@ -75,11 +75,6 @@ impl SetDemands<'_> {
         };
         let shown = format!("{gpus} GPUs and {switches} switches");
         let charter = match self.counts {
-            // Whether this guest's role has devices at all, files do not say.
-            Some(counts) if devices.is_empty() && self.policy.is_examination() => {
-                let expected = format_args!("{} GPUs and {} switches", counts.0, counts.1);
-                return self.policy.absent(Code::TopologyMismatch, expected, "no device was given");
-            }
             Some(counts) => {
                 let expected = format_args!("{} GPUs and {} switches", counts.0, counts.1);
                 Judged::require(counts == (gpus, switches), Code::TopologyMismatch, expected, &shown)
@@ -132,6 +127,11 @@ impl SetDemands<'_> {
         }
         links_lead_to(&gpus, &switches).and_then(|| ports_lead_to(&switches, &gpus))
     }
+}
+
+/// GPU-17, for sets of devices and for none.
+pub(crate) fn note_count(judged: Judged, trace: &mut Trace) {
+    trace.note(CheckId::Gpu17, judged);
 }
 
 type Gpu<'d> = (&'d Identity, &'d GpuFacts);

@@ -16,7 +16,8 @@ use tiltyard_attestation::{
 use crate::mint::{DeviceFields, Pki, SpdmFields, nonce};
 use crate::support::{Bench, NOW, findings, verdict};
 
-const ON: DeviceState = DeviceState { cc_mode: Switched::On, devtools: Switched::Off };
+const ON: DeviceState =
+    DeviceState { cc_mode: Switched::On, protected_pcie: Switched::Off, devtools: Switched::Off };
 /// Above `lab` manifests and what revokes them must be there; `tests/rim` has them.
 const WITHOUT_MANIFESTS: [(CheckId, Code); 3] = [
     (CheckId::Gpu09, Code::RimMissing),
@@ -212,7 +213,7 @@ fn gpu_08_a_revoked_authority_or_device() {
 
 #[test]
 fn gpu_13_modes_that_the_guest_read() {
-    let state = |cc_mode, devtools| Some(DeviceState { cc_mode, devtools });
+    let state = |cc_mode, devtools| Some(DeviceState { cc_mode, protected_pcie: Switched::Off, devtools });
     let cases = [
         (state(Switched::Off, Switched::Off), Code::CcModeOff),
         (state(Switched::Off, Switched::On), Code::CcModeOff),
@@ -221,6 +222,19 @@ fn gpu_13_modes_that_the_guest_read() {
     for (state, code) in cases {
         assert_eq!(Setup { state, ..Setup::lab() }.findings(), [(CheckId::Gpu13, code)]);
     }
+    // Protected PCIe takes the place of confidential mode where the charter wants it, and nowhere else.
+    let protected = |cc_mode, devtools| Some(DeviceState { cc_mode, protected_pcie: Switched::On, devtools });
+    let board = Some(DeviceFloor { mode: GpuMode::Ppcie, ..floor() });
+    let gpu_13 = |setup: Setup| {
+        let found = setup.findings();
+        found.into_iter().find(|(check, _)| *check == CheckId::Gpu13).map(|(_, code)| code)
+    };
+    let run =
+        |floor: &Option<DeviceFloor>, state| gpu_13(Setup { floor: floor.clone(), state, ..Setup::lab() });
+    assert_eq!(run(&board, protected(Switched::Off, Switched::Off)), None);
+    assert_eq!(run(&board, protected(Switched::Off, Switched::On)), Some(Code::DevToolsMode));
+    assert_eq!(run(&board, state(Switched::Off, Switched::Off)), Some(Code::CcModeOff));
+    assert_eq!(run(&Some(floor()), protected(Switched::Off, Switched::Off)), Some(Code::CcModeOff));
     assert_eq!(Setup { state: None, ..Setup::strict() }.findings(), [(CheckId::Gpu13, Code::CcModeOff)]);
 }
 

@@ -124,7 +124,14 @@ impl Set {
             v: 1,
             random: Hex([0; 32]),
             pci_gpus,
-            gpus: vec![DeviceState { cc_mode: Switched::On, devtools: Switched::Off }; named.into()],
+            gpus: vec![
+                DeviceState {
+                    cc_mode: Switched::On,
+                    protected_pcie: Switched::Off,
+                    devtools: Switched::Off
+                };
+                named.into()
+            ],
         });
         let set = SetDemands {
             policy: &policy,

@@ -59,6 +59,7 @@ pub(super) struct Question {
 #[serde(deny_unknown_fields)]
 pub(super) struct Answer {
     pub(super) cc_mode: Switched,
+    pub(super) protected_pcie: Switched,
     pub(super) devtools: Switched,
     pub(super) evidence: Option<GpuEvidence>,
 }
@@ -77,7 +78,11 @@ impl Gpus {
         let driver = if found == 0 { Vec::new() } else { self.ask(reader, None)? };
         let driver: Vec<_> = driver
             .into_iter()
-            .map(|gpu| DeviceState { cc_mode: gpu.cc_mode, devtools: gpu.devtools })
+            .map(|gpu| DeviceState {
+                cc_mode: gpu.cc_mode,
+                protected_pcie: gpu.protected_pcie,
+                devtools: gpu.devtools,
+            })
             .collect();
         let count = CollectError::DeviceCount { pci: found, driver: driver.len() };
         match u8::try_from(found) {

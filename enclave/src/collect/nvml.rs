@@ -27,6 +27,7 @@ pub(super) fn read(question: &Question) -> Result<Vec<Answer>, Failure> {
             let on = |set| if set { Switched::On } else { Switched::Off };
             Ok(Answer {
                 cc_mode: on(device.is_cc_enabled().map_err(at(Step::State))?),
+                protected_pcie: on(device.is_multi_gpu_protected_pcie_enabled().map_err(at(Step::State))?),
                 devtools: on(device.is_cc_dev_mode_enabled().map_err(at(Step::State))?),
                 evidence: question.nonce.map(|nonce| evidence(&device, nonce)).transpose()?,
             })

@@ -49,7 +49,9 @@ fn said(cc_mode: &str, devtools: &str, evidence: Option<(&[u8], &[u8])>) -> Stri
     let evidence = evidence.map_or("null".to_owned(), |(report, chain)| {
         format!(r#"{{"report":{},"chain":{}}}"#, base64(report), base64(chain))
     });
-    format!(r#"{{"cc_mode":"{cc_mode}","devtools":"{devtools}","evidence":{evidence}}}"#)
+    format!(
+        r#"{{"cc_mode":"{cc_mode}","protected_pcie":"off","devtools":"{devtools}","evidence":{evidence}}}"#
+    )
 }
 
 fn says(machine: &Machine, gpus: &[String]) {
@@ -84,7 +86,7 @@ fn modes_come_in_the_drivers_order() {
     let machine = machine_with(2);
     says(&machine, &[said("on", "off", None), said("off", "on", None)]);
     let facts = facts(&machine).unwrap();
-    let state = |cc_mode, devtools| DeviceState { cc_mode, devtools };
+    let state = |cc_mode, devtools| DeviceState { cc_mode, protected_pcie: Switched::Off, devtools };
     let expected = [state(Switched::On, Switched::Off), state(Switched::Off, Switched::On)];
     assert_eq!((facts.pci(), facts.driver()), (2, &expected[..]));
 }

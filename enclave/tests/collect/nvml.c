@@ -10,6 +10,9 @@
 #ifndef DEVTOOLS
 #define DEVTOOLS 0
 #endif
+#ifndef MULTIGPU
+#define MULTIGPU 0
+#endif
 #ifndef REPORT_LEN
 #define REPORT_LEN 4117
 #endif
@@ -68,6 +71,7 @@ int nvmlSystemGetConfComputeSettings(struct settings *settings) {
     if (settings->version != (sizeof *settings | 1u << 24)) return 25;
     settings->feature = CC;
     settings->devtools = DEVTOOLS;
+    settings->multi_gpu = MULTIGPU;
     return SETTINGS;
 }
 

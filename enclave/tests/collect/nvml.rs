@@ -62,15 +62,18 @@ fn reports_and_chains_are_as_long_as_the_driver_says() {
 
 #[test]
 fn modes_are_read_from_the_settings() {
-    for (definitions, cc_mode, devtools) in [
-        (["CC=1", "DEVTOOLS=0"], Switched::On, Switched::Off),
-        (["CC=0", "DEVTOOLS=0"], Switched::Off, Switched::Off),
-        (["CC=1", "DEVTOOLS=1"], Switched::On, Switched::On),
+    let (on, off) = (Switched::On, Switched::Off);
+    for (definitions, cc_mode, protected_pcie, devtools) in [
+        (["CC=1", "DEVTOOLS=0", "MULTIGPU=0"], on, off, off),
+        (["CC=0", "DEVTOOLS=0", "MULTIGPU=0"], off, off, off),
+        (["CC=0", "DEVTOOLS=0", "MULTIGPU=1"], off, on, off),
+        (["CC=1", "DEVTOOLS=1", "MULTIGPU=0"], on, off, on),
+        (["CC=1", "DEVTOOLS=0", "MULTIGPU=2"], on, off, off),
         // A feature value that nobody knows is not on.
-        (["CC=2", "DEVTOOLS=0"], Switched::Off, Switched::Off),
+        (["CC=2", "DEVTOOLS=0", "MULTIGPU=0"], off, off, off),
     ] {
         let facts = facts(1, &definitions).unwrap();
-        assert_eq!(facts.driver(), [DeviceState { cc_mode, devtools }], "{definitions:?}");
+        assert_eq!(facts.driver(), [DeviceState { cc_mode, protected_pcie, devtools }], "{definitions:?}");
     }
 }
 

@@ -46,7 +46,7 @@ fn seeds() -> Vec<Vec<u8>> {
     let Evidence { runtime, config, keys, cpu, .. } = golden();
     let CpuEvidence::Snp { report, .. } = cpu else { return Vec::new() };
     let gpu = &DEVICES.sets[0].evidence[0];
-    let state = DeviceState { cc_mode: Switched::On, devtools: Switched::Off };
+    let state = DeviceState { cc_mode: Switched::On, protected_pcie: Switched::Off, devtools: Switched::Off };
     let boot = BootDocument { v: 1, random: Hex([5; 32]), pci_gpus: 1, gpus: vec![state] }.to_bytes();
     let of = |boot: &[u8], device: &[u8]| {
         joined(&[&runtime.0, &config.0, &keys.tls_spki.0, boot, &report.0, device])

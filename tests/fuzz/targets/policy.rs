@@ -69,7 +69,11 @@ fn seeds() -> Vec<Vec<u8>> {
         v: 1,
         random: Hex([5; 32]),
         pci_gpus: 1,
-        gpus: vec![DeviceState { cc_mode: Switched::On, devtools: Switched::Off }],
+        gpus: vec![DeviceState {
+            cc_mode: Switched::On,
+            protected_pcie: Switched::Off,
+            devtools: Switched::Off,
+        }],
     };
     let golden = golden();
     seeds.extend([

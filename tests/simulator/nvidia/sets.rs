@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tiltyard_attestation::Hex;
 use tiltyard_attestation::binding::{BootDocument, DeviceState, Switched};
-use tiltyard_attestation::policy::{DeviceFloor, GpuFloor, Platform, PlatformKind};
+use tiltyard_attestation::policy::{DeviceFloor, GpuFloor, GpuMode, Platform, PlatformKind};
 
 use super::device::Device;
 use super::draft::{DeviceDraft, Draft, Expected};
@@ -90,7 +90,7 @@ impl Lab {
                 v: 1,
                 random: Hex(keys.draw("boot")),
                 pci_gpus: gpus.len() as u8,
-                gpus: vec![DeviceState { cc_mode: Switched::On, devtools: Switched::Off }; gpus.len()],
+                gpus: vec![driver_state(floor(parts).devices.map(|floor| floor.mode)); gpus.len()],
             },
             expected: Expected {
                 nonce,
@@ -157,4 +157,11 @@ pub fn enrolled(draft: &DeviceDraft) -> Option<Platform> {
         enrolled_at: 0,
         revoked_at: None,
     })
+}
+
+/// What the driver says of each GPU: on a board in protected PCIe mode, confidential mode is off.
+fn driver_state(mode: Option<GpuMode>) -> DeviceState {
+    let on = |set| if set { Switched::On } else { Switched::Off };
+    let protected = mode == Some(GpuMode::Ppcie);
+    DeviceState { cc_mode: on(!protected), protected_pcie: on(protected), devtools: Switched::Off }
 }

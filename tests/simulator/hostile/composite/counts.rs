@@ -71,7 +71,11 @@ fn second_gpu(draft: &mut Draft) {
     let second = DeviceDraft::genuine(&devices.keys, second, &H100_SPT, nonce, opaque);
     devices.expected.platforms.extend(enrolled(&second));
     devices.devices.push(second);
-    devices.boot.gpus.push(DeviceState { cc_mode: Switched::On, devtools: Switched::Off });
+    devices.boot.gpus.push(DeviceState {
+        cc_mode: Switched::On,
+        protected_pcie: Switched::Off,
+        devtools: Switched::Off,
+    });
     devices.boot.pci_gpus = 2;
     devices.answer_for_all();
     draft.launch(|config| config.gpus.push(address(1)));
