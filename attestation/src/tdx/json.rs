@@ -99,7 +99,7 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
         let within = self.within()?;
-        let mut names = BTreeSet::new();
+        let mut names = Names::default();
         while let Some(Name(name)) = object.next_key()? {
             if !names.insert(name) {
                 return Err(A::Error::custom("a member stands twice"));
@@ -107,6 +107,30 @@ impl<'de> Visitor<'de> for Strict {
             object.next_value_seed(within)?;
         }
         Ok(())
+    }
+}
+
+/// Names of one object. Documents hold hundreds of objects of few members, so the first ones stand in place.
+#[derive(Default)]
+struct Names<'a> {
+    first: [Option<Cow<'a, str>>; 4],
+    others: BTreeSet<Cow<'a, str>>,
+}
+
+impl<'a> Names<'a> {
+    /// Whether the name is new.
+    fn insert(&mut self, name: Cow<'a, str>) -> bool {
+        for place in &mut self.first {
+            match place {
+                Some(known) if *known == name => return false,
+                Some(_) => {}
+                None => {
+                    *place = Some(name);
+                    return true;
+                }
+            }
+        }
+        self.others.insert(name)
     }
 }
 
@@ -202,6 +226,8 @@ mod tests {
             r#"{"at":"2025-06-19T10:16:03Z","id":"00ff","id":"00ff"}"#,
             r#"{"at":"2025-06-19T10:16:03Z","id":"00ff","x":1,"x":1}"#,
             r#"{"at":"2025-06-19T10:16:03Z","id":"00ff","x":{"y":1,"\u0079":2}}"#,
+            r#"{"at":"2025-06-19T10:16:03Z","id":"00ff","x":{"a":1,"b":1,"c":1,"d":1,"e":1,"e":1}}"#,
+            r#"{"at":"2025-06-19T10:16:03Z","id":"00ff","x":{"a":1,"b":1,"c":1,"d":1,"e":1,"a":1}}"#,
             r#"{"at":"2025-06-19T10:16:03Z","id":"00ff"} {}"#,
             r#"{"at":"2025-06-19T10:16:03Z","id":"00f"}"#,
             r#"{"at":"2025-06-19T10:16:03.0Z","id":"00ff"}"#,
