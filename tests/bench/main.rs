@@ -84,7 +84,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let report = Report {
         cpu: cpu_model(),
         cores: std::thread::available_parallelism()?.get(),
-        profile: "dev (dependencies and training opt-level 3, the rest 1)",
+        profile: "dev (dependencies, attestation and training opt-level 3, the rest 1)",
         load_average: [before, load_average()],
         seconds: start.elapsed().as_secs_f64(),
         rows,

@@ -16,7 +16,8 @@ const SEED: [u8; 32] = [0x5a; 32];
 const KEYS: &str = "target/tmp";
 
 const CHECKS: &str = "every check of every part, and what binds the parts; collateral of both vendors";
-const REMEMBERED: &str = "the same; all signatures but those of the reports are remembered";
+const REMEMBERED: &str =
+    "the same; signatures but those of the reports, and the manifests' form, are remembered";
 
 pub(crate) fn rows() -> Result<Vec<Row>, Box<dyn Error>> {
     let lab = Lab::from_seed(&SEED, Some(Path::new(KEYS)), NOW)?;
@@ -35,7 +36,9 @@ fn guest(figure: &str, set: &Set, rounds: usize) -> Result<Vec<Row>, Box<dyn Err
     // The only level that accepts roots that are no vendor's.
     let kept = set.expected.verifier(Level::Lab)?;
     let legs: Vec<Leg<'_>> = vec![
-        Box::new(|| timed(|| -> Result<_, Box<dyn Error>> { Ok(by(&set.expected.verifier(Level::Lab)?, set)?) })),
+        Box::new(|| {
+            timed(|| -> Result<_, Box<dyn Error>> { Ok(by(&set.expected.verifier(Level::Lab)?, set)?) })
+        }),
         Box::new(|| timed(|| by(&kept, set))),
     ];
     let mut seconds = interleave(rounds, legs)?;
