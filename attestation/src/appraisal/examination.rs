@@ -23,6 +23,9 @@ pub struct Exhibits {
     pub devices: Vec<DeviceExhibit>,
     /// What the evidence was asked with; none shows no freshness.
     pub nonce: Option<Nonce>,
+    /// What devices were asked with, where that is not `nonce`: a guest with a CPU's evidence derives it
+    /// ([`crate::binding::Runtime::device_nonce`]).
+    pub device_nonce: Option<Hex<32>>,
 }
 
 /// A CPU's evidence, or the endorsement of one.
@@ -113,7 +116,11 @@ impl Verifier {
                 devices: !exhibits.devices.is_empty(),
             };
             collateral.judge(needs, &self.policy, now, &mut trace);
-            let desk = Desk { verifier: self, collateral, nonce: exhibits.nonce, now };
+            let device_nonce = exhibits.device_nonce.or(match exhibits.nonce {
+                Some(Nonce::Half(nonce)) => Some(nonce),
+                Some(Nonce::Whole(_)) | None => None,
+            });
+            let desk = Desk { verifier: self, collateral, nonce: exhibits.nonce, device_nonce, now };
             if let Some(cpu) = &exhibits.cpu {
                 // A part that stopped has its finding; the others are looked at all the same.
                 let _ = desk.cpu(cpu, &mut facts, &mut trace);
@@ -136,6 +143,7 @@ struct Desk<'v> {
     verifier: &'v Verifier,
     collateral: &'v Collateral,
     nonce: Option<Nonce>,
+    device_nonce: Option<Hex<32>>,
     now: u64,
 }
 
@@ -200,14 +208,20 @@ impl Desk<'_> {
             library.alone(trace);
             return;
         }
-        // A CPU's report data has said it already.
-        if self.nonce.is_none() && trace.outcomes().iter().all(|row| row.check != "BND-01") {
-            let _ = trace.gate_nonce(self.no_nonce());
+        let nonce = self.device_nonce;
+        // A CPU that nobody gave a nonce for has said it already. One whose report data was given says nothing of
+        // devices, which were asked with something else.
+        let said = self.nonce.is_none() && trace.outcomes().iter().any(|row| row.check == "BND-01");
+        if nonce.is_none() && !said {
+            let _ = trace.gate_nonce(match self.nonce {
+                Some(_) => {
+                    let (expected, got) =
+                        ("the nonce that devices were asked with", "no nonce of devices was given");
+                    policy.absent(Code::NonceMismatch, expected, got)
+                }
+                None => self.no_nonce(),
+            });
         }
-        let nonce = match self.nonce {
-            Some(Nonce::Half(nonce)) => Some(nonce),
-            Some(Nonce::Whole(_)) | None => None,
-        };
         let authority = nvidia::Authority { anchors, policy, links, nonce, now };
         let mut authentic = Vec::new();
         let (mut gpus, mut switches) = (0u8, 0u8);

@@ -36,39 +36,136 @@ fn refused_by(check: CheckId) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-macro_rules! attacked {
-    ($(fn $name:ident = $check:ident;)*) => {
-        $(#[test] fn $name() { refused_by(CheckId::$check); })*
-
-        /// Checks that have a test of their own here.
-        pub(crate) const ATTACKED: &[CheckId] = &[$(CheckId::$check),*];
-    };
+#[test]
+fn evd_01_more_devices_than_any_guest_has() {
+    refused_by(CheckId::Evd01);
 }
 
-attacked! {
-    fn evd_01_more_devices_than_any_guest_has = Evd01;
-    fn evd_02_the_other_vendors_cpu = Evd02;
-    fn bnd_01_nonce_of_another_challenge = Bnd01;
-    fn bnd_02_late_answer = Bnd02;
-    fn bnd_03_runtime_document_edited = Bnd03;
-    fn bnd_05_one_device_of_an_earlier_challenge = Bnd05;
-    fn bnd_06_other_devices_than_the_statement_covers = Bnd06;
-    fn bnd_07_another_guests_keys_role_or_order = Bnd07;
-    fn bnd_08_launched_for_something_else = Bnd08;
-    fn bnd_10_facts_of_another_boot_or_none = Bnd10;
-    fn chn_01_no_channel = Chn01;
-    fn pol_01_unlisted_backend = Pol01;
-    fn pol_02_unnamed_roots = Pol02;
-    fn gpu_01_a_switch_in_a_gpus_place = Gpu01;
-    fn gpu_04_all_devices_of_another_guest_or_challenge = Gpu04;
-    fn gpu_07_driver_below_the_floor = Gpu07;
-    fn gpu_08_one_device_on_hold = Gpu08;
-    fn gpu_09_a_manifest_missing = Gpu09;
-    fn gpu_10_one_device_measures_something_else = Gpu10;
-    fn gpu_13_one_device_without_protection = Gpu13;
-    fn gpu_14_one_device_in_another_mode = Gpu14;
-    fn gpu_15_one_device_twice_or_held_elsewhere = Gpu15;
-    fn gpu_16_one_device_unlisted_or_revoked = Gpu16;
-    fn gpu_17_counts_that_differ = Gpu17;
-    fn gpu_18_devices_that_are_no_fabric = Gpu18;
+#[test]
+fn evd_02_the_other_vendors_cpu() {
+    refused_by(CheckId::Evd02);
+}
+
+#[test]
+fn bnd_01_nonce_of_another_challenge() {
+    refused_by(CheckId::Bnd01);
+}
+
+#[test]
+fn bnd_02_late_answer() {
+    refused_by(CheckId::Bnd02);
+}
+
+#[test]
+fn bnd_03_runtime_document_edited() {
+    refused_by(CheckId::Bnd03);
+}
+
+#[test]
+fn bnd_05_one_device_of_an_earlier_challenge() {
+    refused_by(CheckId::Bnd05);
+}
+
+#[test]
+fn bnd_06_other_devices_than_the_statement_covers() {
+    refused_by(CheckId::Bnd06);
+}
+
+#[test]
+fn bnd_07_another_guests_keys_role_or_order() {
+    refused_by(CheckId::Bnd07);
+}
+
+#[test]
+fn bnd_08_launched_for_something_else() {
+    refused_by(CheckId::Bnd08);
+}
+
+#[test]
+fn bnd_10_facts_of_another_boot_or_none() {
+    refused_by(CheckId::Bnd10);
+}
+
+#[test]
+fn chn_01_no_channel() {
+    refused_by(CheckId::Chn01);
+}
+
+#[test]
+fn pol_01_unlisted_backend() {
+    refused_by(CheckId::Pol01);
+}
+
+#[test]
+fn pol_02_unnamed_roots() {
+    refused_by(CheckId::Pol02);
+}
+
+#[test]
+fn gpu_01_a_switch_in_a_gpus_place() {
+    refused_by(CheckId::Gpu01);
+}
+
+#[test]
+fn gpu_04_all_devices_of_another_guest_or_challenge() {
+    refused_by(CheckId::Gpu04);
+}
+
+#[test]
+fn gpu_07_driver_below_the_floor() {
+    refused_by(CheckId::Gpu07);
+}
+
+#[test]
+fn gpu_08_one_device_on_hold() {
+    refused_by(CheckId::Gpu08);
+}
+
+#[test]
+fn gpu_09_a_manifest_missing() {
+    refused_by(CheckId::Gpu09);
+}
+
+#[test]
+fn gpu_10_one_device_measures_something_else() {
+    refused_by(CheckId::Gpu10);
+}
+
+#[test]
+fn gpu_13_one_device_without_protection() {
+    refused_by(CheckId::Gpu13);
+}
+
+#[test]
+fn gpu_14_one_device_in_another_mode() {
+    refused_by(CheckId::Gpu14);
+}
+
+#[test]
+fn gpu_15_one_device_twice_or_held_elsewhere() {
+    refused_by(CheckId::Gpu15);
+}
+
+#[test]
+fn gpu_16_one_device_unlisted_or_revoked() {
+    refused_by(CheckId::Gpu16);
+}
+
+#[test]
+fn gpu_17_counts_that_differ() {
+    refused_by(CheckId::Gpu17);
+}
+
+#[test]
+fn gpu_18_devices_that_are_no_fabric() {
+    refused_by(CheckId::Gpu18);
+}
+
+#[test]
+fn every_attack_is_run_by_a_test_of_its_check() {
+    const OWN: &str = include_str!("attacks.rs");
+    for variant in variants() {
+        let call = format!("    refused_by(CheckId::{:?});", variant.check);
+        assert!(OWN.contains(&call), "{}: no test of {}", variant.name, variant.check);
+    }
 }

@@ -8,8 +8,8 @@ use tiltyard_attestation::evidence::{DeviceKind, Evidence};
 use tiltyard_attestation::nvidia::{Certificates, files};
 use tiltyard_attestation::policy::PolicyDocument;
 use tiltyard_attestation::{
-    Base64Bytes, Collateral, Conclusion, CpuExhibit, DeviceExhibit, Examination, Exhibits, ForeignAnchors,
-    Nonce, TdxCollateral, TrustAnchors, Verifier,
+    Base64Bytes, CheckId, Collateral, Conclusion, CpuExhibit, DeviceExhibit, Examination, Exhibits,
+    ForeignAnchors, Nonce, TdxCollateral, TrustAnchors, Verdict, Verifier,
 };
 use tiltyard_simulator::NOTICE;
 use tiltyard_simulator::hostile::composite;
@@ -63,7 +63,9 @@ fn examine(folder: &Path, words: &[String]) -> Examination {
         report: Some(report),
     });
     let nonce = Nonce::Whole(Runtime::report_data(&evidence.runtime.0));
-    let exhibits = Exhibits { cpu: Some(cpu), devices: devices.collect(), nonce: Some(nonce) };
+    let device_nonce = words.windows(2).find(|pair| pair[0] == "--device-nonce");
+    let device_nonce = device_nonce.and_then(|pair| pair[1].parse().ok());
+    let exhibits = Exhibits { cpu: Some(cpu), devices: devices.collect(), nonce: Some(nonce), device_nonce };
     let policy = PolicyDocument::from_bytes(&read("policy.json")).expect("policy");
     let anchors = ForeignAnchors::from_bytes(&read("anchors.json")).expect("anchors");
     let anchors = TrustAnchors::foreign(anchors).expect("anchors");
@@ -109,6 +111,21 @@ fn honest_guests_pass_file_by_file_and_their_envelope_is_the_librarys() {
     }
 }
 
+/// The CPU's report data is not what devices are asked with: without their own nonce nothing says that they are fresh.
+#[test]
+fn bnd_01_devices_whose_nonce_nobody_gave_show_no_freshness() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (_, words) = mint(folder.path(), &["--tdx", "v5", "--devices", "h100"]);
+    let verdicts = |words: &[String]| -> Vec<Verdict> {
+        let checks = examine(folder.path(), words).checks;
+        checks.iter().filter(|row| row.check == CheckId::Bnd01).map(|row| row.verdict).collect()
+    };
+    assert_eq!(verdicts(&words), [Verdict::Pass]);
+    let at = words.iter().position(|word| word == "--device-nonce").expect("the flag");
+    let without = [&words[..at], &words[at + 2..]].concat();
+    assert_eq!(verdicts(&without), [Verdict::Pass, Verdict::NotShown]);
+}
+
 #[test]
 fn files_of_an_attack_are_refused_for_it() {
     let folder = tempfile::tempdir().expect("folder");
@@ -119,6 +136,10 @@ fn files_of_an_attack_are_refused_for_it() {
     let examination = examine(folder.path(), &words);
     assert_eq!(examination.facts.devices.len(), 8);
     assert_eq!(findings(&examination), ["GPU-15 DuplicateDevice"]);
+    let folder = tempfile::tempdir().expect("folder");
+    let arguments = ["--snp", "turin", "--devices", "h100", "--attack", "gpu-asked-by-another-guest"];
+    let (_, words) = mint(folder.path(), &arguments);
+    assert_eq!(findings(&examine(folder.path(), &words)), ["GPU-04 NonceMismatch"]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use tiltyard_attestation::binding::Runtime;
 use tiltyard_attestation::policy::Level;
 use tiltyard_attestation::{CheckId, Code, Hex};
 use tiltyard_simulator::files::{self, File};
+use tiltyard_simulator::hostile::Expected;
 use tiltyard_simulator::hostile::composite::{self, CompositeVariant};
 use tiltyard_simulator::hostile::snp::{self, SnpVariant};
 use tiltyard_simulator::hostile::tdx::{self, TdxVariant};
@@ -75,6 +76,8 @@ enum Devices {
 struct Minted {
     files: Vec<File>,
     report_data: Hex<64>,
+    /// What the devices were to be asked with.
+    device_nonce: Option<Hex<32>>,
 }
 
 /// One line of JSON for each attack.
@@ -96,7 +99,7 @@ impl Mint {
     /// Writes the files, and prints their names with the command that appraises them.
     pub(crate) fn run(&self) -> Result<(), CliError> {
         let at = self.at.map_or_else(now, Ok)?;
-        let Minted { mut files, report_data } = match (self.devices, self.snp, self.tdx) {
+        let Minted { mut files, report_data, device_nonce } = match (self.devices, self.snp, self.tdx) {
             (Some(devices), ..) => self.composite(devices, at)?,
             (None, Some(product), _) => self.snp(product, at)?,
             (None, None, form) => self.tdx(form.unwrap_or(Form::V4), at)?,
@@ -105,8 +108,12 @@ impl Mint {
         std::fs::create_dir_all(&self.out)
             .map_err(|source| CliError::File { path: self.out.clone(), source })?;
         files.iter().try_for_each(|file| write_file(&self.out.join(&file.name), &file.bytes, 0o644))?;
-        let appraise = self.appraise(&files, report_data, at);
-        print(&json!({ "files": files, "nonce": report_data, "appraise": appraise, "notice": NOTICE }))
+        let mut line = json!({ "files": &files, "nonce": report_data, "notice": NOTICE });
+        if let Some(nonce) = device_nonce {
+            line["device_nonce"] = json!(nonce);
+        }
+        line["appraise"] = json!(self.appraise(&Minted { files, report_data, device_nonce }, at));
+        print(&line)
     }
 
     fn snp(&self, product: ProductLine, at: u64) -> Result<Minted, CliError> {
@@ -120,7 +127,7 @@ impl Mint {
         let mut set = lab.issue(&draft)?;
         attack.iter().for_each(|attack| attack.after_signing(&mut set));
         let files = files::of_set(&set, attack.map_or(Level::Lab, |attack| attack.level));
-        Ok(Minted { files, report_data })
+        Ok(Minted { files, report_data, device_nonce: None })
     }
 
     fn tdx(&self, form: Form, at: u64) -> Result<Minted, CliError> {
@@ -135,7 +142,7 @@ impl Mint {
         attack.iter().for_each(|attack| attack.after_signing(&mut set));
         let mut files = files::of_set(&set, attack.map_or(Level::Lab, |attack| attack.level));
         files.push(File::new("ccel_table.bin", None, draft.td.log.acpi_table()));
-        Ok(Minted { files, report_data })
+        Ok(Minted { files, report_data, device_nonce: None })
     }
 
     /// A whole guest: what binds its parts is in the envelope, the rest in the vendors' own files as well.
@@ -154,7 +161,11 @@ impl Mint {
         // Strings and integers only, which always serialise.
         let envelope = serde_json::to_vec(&set.evidence).unwrap_or_default();
         files.push(File::new("evidence.json", None, envelope));
-        Ok(Minted { files, report_data: Runtime::report_data(&set.evidence.runtime.0) })
+        let report_data = Runtime::report_data(&set.evidence.runtime.0);
+        let Expected { nonce, guest, .. } = &set.expected;
+        let device_nonce =
+            (!set.evidence.devices.is_empty()).then(|| Runtime::device_nonce(nonce, &guest.tee_pubkey));
+        Ok(Minted { files, report_data, device_nonce })
     }
 
     /// The CPU of a whole guest.
@@ -181,7 +192,8 @@ impl Mint {
         }
     }
 
-    fn appraise(&self, files: &[File], report_data: Hex<64>, at: u64) -> String {
+    fn appraise(&self, minted: &Minted, at: u64) -> String {
+        let Minted { files, report_data, device_nonce } = minted;
         let path = |name: &str| self.out.join(name).display().to_string();
         let mut words = vec!["tiltyard-audit".to_owned(), "appraise".to_owned()];
         for file in files {
@@ -189,6 +201,7 @@ impl Mint {
         }
         words.extend(["--trust-anchors".to_owned(), self.out.display().to_string()]);
         words.extend(["--nonce".to_owned(), report_data.to_string(), "--at".to_owned(), at.to_string()]);
+        words.extend(device_nonce.iter().flat_map(|nonce| ["--device-nonce".to_owned(), nonce.to_string()]));
         words.join(" ")
     }
 }

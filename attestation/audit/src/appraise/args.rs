@@ -70,6 +70,9 @@ pub(crate) struct LowEvidence {
     /// What the evidence was asked with: 32 bytes, or the whole 64 bytes of report data
     #[arg(long, value_name = "HEX", value_parser = nonce)]
     nonce: Option<Nonce>,
+    /// What GPUs and switches were asked with, where that is not the nonce: 32 bytes
+    #[arg(long, value_name = "HEX")]
+    device_nonce: Option<Hex<32>>,
     /// strict, standard, lab, or a policy document
     #[arg(long, value_name = "PRESET|FILE", default_value = "lab")]
     policy: String,
@@ -130,7 +133,8 @@ impl LowEvidence {
     pub(crate) fn read(&self) -> Result<Evidence, InputError> {
         let now = now(self.at)?;
         let mut notes = Vec::new();
-        let exhibits = Exhibits { cpu: self.cpu(&mut notes)?, devices: self.devices()?, nonce: self.nonce };
+        let (nonce, device_nonce) = (self.nonce, self.device_nonce);
+        let exhibits = Exhibits { cpu: self.cpu(&mut notes)?, devices: self.devices()?, nonce, device_nonce };
         if exhibits.cpu.is_none() && exhibits.devices.is_empty() && self.rim.is_empty() {
             return Err(InputError::Nothing);
         }
