@@ -114,8 +114,8 @@ impl Case {
             report: Some(device.report),
             certificates: Certificates::from_der(device.certificates),
         });
-        let exhibits =
-            Exhibits { cpu: None, devices: devices.collect(), nonce: Some(Nonce::Half(self.nonce)) };
+        let (devices, nonce) = (devices.collect(), Some(Nonce::Half(self.nonce)));
+        let exhibits = Exhibits { devices, nonce, ..Exhibits::default() };
         examine(verifier, &exhibits, &self.collateral, self.now)
     }
 }
