@@ -117,10 +117,11 @@ fn print(report: &Report) {
                 println!("\n{figure} [{unit}], {} rounds", ours.rounds);
                 println!("  {}  Tiltyard{}", figures(ours), bound(limit.as_ref(), "limit "));
                 detail(checks);
-                for Peer { name, figures: theirs, checks, ratio, target } in peers {
+                for Peer { name, figures: theirs, checks, ratio, ratio_of_bests, target } in peers {
                     println!("  {}  {name}", figures(theirs));
                     detail(checks);
-                    println!("{:INDENT$}ratio {ratio:.2}{}", "", bound(target.as_ref(), "target ≥ "));
+                    let target = bound(target.as_ref(), "target ≥ ");
+                    println!("{:INDENT$}ratio {ratio:.2} (best rounds {ratio_of_bests:.2}){target}", "");
                 }
             }
         }

@@ -25,9 +25,11 @@ pub struct JsonError {
 /// Reads a whole text; members that `T` does not know must be there once too.
 pub(super) fn read<T: DeserializeOwned>(text: &[u8], what: &'static str) -> Result<T, JsonError> {
     let error = |error: serde_json::Error| JsonError { what, got: described(&error) };
-    let mut once = serde_json::Deserializer::from_slice(text);
+    // Once for both passes, and not string by string.
+    let text = std::str::from_utf8(text).map_err(|_| JsonError { what, got: "no UTF-8".to_owned() })?;
+    let mut once = serde_json::Deserializer::from_str(text);
     Strict { depth: DEPTH_MAX }.deserialize(&mut once).and_then(|()| once.end()).map_err(error)?;
-    serde_json::from_slice(text).map_err(error)
+    serde_json::from_str(text).map_err(error)
 }
 
 /// Kind and place of an error. Its own text may quote the document, which an attacker may have written.
