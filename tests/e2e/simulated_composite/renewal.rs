@@ -103,7 +103,7 @@ fn bnd_10_a_renewal_of_another_boot() {
 fn bnd_10_a_renewal_after_the_devices_changed() {
     let changes: [fn(&mut BootDocument); 3] = [
         |boot| boot.pci_gpus -= 1,
-        |boot| drop(boot.gpus.pop()),
+        |boot| boot.gpus.truncate(boot.gpus.len() - 1),
         |boot| boot.gpus[0].cc_mode = Switched::Off,
     ];
     for (cpu, board) in GUESTS {

@@ -48,6 +48,9 @@ pub enum Authority {
     Asvk,
 }
 
+/// Who signs, and SHA-256 of what.
+type SignedMessage = (Authority, [u8; 32]);
+
 /// ARK, ASK and ASVK, one set for each seed.
 pub struct AuthorityKeys {
     source: Source,
@@ -55,8 +58,8 @@ pub struct AuthorityKeys {
     ask: PssKey<Sha384>,
     /// Made when a VLEK is first asked for: searching its primes takes seconds, and most machines have none.
     asvk: OnceLock<PssKey<Sha384>>,
-    /// By authority and SHA-256 of the message: most of a chain is signed as it was in the chain before.
-    signed: Mutex<BTreeMap<(Authority, [u8; 32]), Vec<u8>>>,
+    /// Most of a chain is signed as it was in the chain before.
+    signed: Mutex<BTreeMap<SignedMessage, Vec<u8>>>,
 }
 
 /// Where keys come from.

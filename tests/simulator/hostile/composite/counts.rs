@@ -43,7 +43,7 @@ pub(super) const VARIANTS: &[CompositeVariant] = &[
         Signed(|draft| draft.launch(|config| config.gpus.fill(address(0))));
         "the launch configuration fills its list with one address"),
     variant!(Board::EightB200; "driver-hides-a-gpu" "G3" Lab Gpu17 TopologyMismatch [Lab Gpu13 CcModeOff]
-        Signed(|draft| drop(draft.devices.boot.gpus.pop()));
+        Signed(|draft| draft.devices.boot.gpus.truncate(7));
         "eight GPUs on the bus and in the evidence, and the driver names seven"),
     variant!(Board::EightB200; "gpu-beside-the-driver" "G3" Lab Gpu17 TopologyMismatch
         Signed(|draft| draft.devices.boot.pci_gpus = 9);
