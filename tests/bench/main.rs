@@ -84,7 +84,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let report = Report {
         cpu: cpu_model(),
         cores: std::thread::available_parallelism()?.get(),
-        profile: "dev (dependencies and training opt-level 3, the rest 1)",
+        profile: "dev (dependencies, attestation and training opt-level 3, the rest 1)",
         load_average: [before, load_average()],
         seconds: start.elapsed().as_secs_f64(),
         rows,
@@ -117,10 +117,11 @@ fn print(report: &Report) {
                 println!("\n{figure} [{unit}], {} rounds", ours.rounds);
                 println!("  {}  Tiltyard{}", figures(ours), bound(limit.as_ref(), "limit "));
                 detail(checks);
-                for Peer { name, figures: theirs, checks, ratio, target } in peers {
+                for Peer { name, figures: theirs, checks, ratio, ratio_of_bests, target } in peers {
                     println!("  {}  {name}", figures(theirs));
                     detail(checks);
-                    println!("{:INDENT$}ratio {ratio:.2}{}", "", bound(target.as_ref(), "target ≥ "));
+                    let target = bound(target.as_ref(), "target ≥ ");
+                    println!("{:INDENT$}ratio {ratio:.2} (best rounds {ratio_of_bests:.2}){target}", "");
                 }
             }
         }

@@ -84,6 +84,8 @@ pub(crate) struct Peer {
     pub(crate) checks: String,
     /// Median over rounds of the peer's time by ours: above 1, we are faster.
     pub(crate) ratio: f64,
+    /// Of both sides' best rounds: on a busy machine those that were left alone.
+    pub(crate) ratio_of_bests: f64,
     pub(crate) target: Option<Bound>,
 }
 
@@ -161,8 +163,9 @@ impl Samples {
             let shares = peer.seconds.iter().zip(&ours).map(|(theirs, ours)| theirs / ours).collect();
             let ratio = quantile(shares, 0.5);
             let target = peer.target.map(|value| Bound { value, holds: ratio >= value });
+            let ratio_of_bests = quantile(peer.seconds.clone(), 0.0) / quantile(ours.clone(), 0.0);
             let figures = Spread::of(&peer.seconds, &unit);
-            Peer { name: peer.name, figures, checks: peer.checks, ratio, target }
+            Peer { name: peer.name, figures, checks: peer.checks, ratio, ratio_of_bests, target }
         });
         let peers = peers.collect();
         let median = quantile(ours.clone(), 0.5);

@@ -84,13 +84,21 @@ impl TdxCollateral {
                 None => Err(CollateralFileError::Missing { member }),
             }
         };
+        let of_info = text("tcb_info_issuer_chain")?;
+        let of_identity = text("qe_identity_issuer_chain")?;
+        let tcb_info_issuer_chain = chain(&of_info, "tcb_info_issuer_chain")?;
+        // The service sends one chain with both documents.
+        let qe_identity_issuer_chain = match of_identity == of_info {
+            true => tcb_info_issuer_chain.clone(),
+            false => chain(&of_identity, "qe_identity_issuer_chain")?,
+        };
         Ok(Self {
             tcb_info: text("tcb_info")?.into(),
             tcb_info_signature: signature(&text("tcb_info_signature")?, "tcb_info_signature")?,
             qe_identity: text("qe_identity")?.into(),
             qe_identity_signature: signature(&text("qe_identity_signature")?, "qe_identity_signature")?,
-            tcb_info_issuer_chain: chain(&text("tcb_info_issuer_chain")?, "tcb_info_issuer_chain")?,
-            qe_identity_issuer_chain: chain(&text("qe_identity_issuer_chain")?, "qe_identity_issuer_chain")?,
+            tcb_info_issuer_chain,
+            qe_identity_issuer_chain,
             pck_crl_issuer_chain: chain(&text("pck_crl_issuer_chain")?, "pck_crl_issuer_chain")?,
             pck_crl: list(&text("pck_crl")?, "pck_crl")?,
             root_ca_crl: list(&text("root_ca_crl")?, "root_ca_crl")?,
@@ -189,21 +197,29 @@ fn list_der(bytes: &[u8], member: &'static str) -> Result<Base64Bytes, Collatera
 }
 
 fn hex(text: &[u8]) -> Option<Vec<u8>> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        _ => None,
+    /// Of every byte the digit, or more than a digit can be.
+    const DIGITS: [u8; 256] = {
+        let mut digits = [0xff; 256];
+        let mut value = 0;
+        while value < 16 {
+            digits[b"0123456789abcdef"[value] as usize] = value as u8;
+            digits[b"0123456789ABCDEF"[value] as usize] = value as u8;
+            value += 1;
+        }
+        digits
     };
     let (pairs, rest) = text.as_chunks::<2>();
     if !rest.is_empty() || pairs.is_empty() {
         return None;
     }
-    let mut bytes = Vec::with_capacity(pairs.len());
-    for &[high, low] in pairs {
-        bytes.push(digit(high)? << 4 | digit(low)?);
-    }
-    Some(bytes)
+    let mut seen = 0;
+    let bytes = pairs.iter().map(|&[high, low]| {
+        let (high, low) = (DIGITS[usize::from(high)], DIGITS[usize::from(low)]);
+        seen |= high | low;
+        high << 4 | low
+    });
+    let bytes: Vec<u8> = bytes.collect();
+    (seen < 16).then_some(bytes)
 }
 
 fn at_most(bytes: &[u8], limit: usize) -> Result<(), CollateralFileError> {

@@ -25,9 +25,11 @@ pub struct JsonError {
 /// Reads a whole text; members that `T` does not know must be there once too.
 pub(super) fn read<T: DeserializeOwned>(text: &[u8], what: &'static str) -> Result<T, JsonError> {
     let error = |error: serde_json::Error| JsonError { what, got: described(&error) };
-    let mut once = serde_json::Deserializer::from_slice(text);
+    // Once for both passes, and not string by string.
+    let text = std::str::from_utf8(text).map_err(|_| JsonError { what, got: "no UTF-8".to_owned() })?;
+    let mut once = serde_json::Deserializer::from_str(text);
     Strict { depth: DEPTH_MAX }.deserialize(&mut once).and_then(|()| once.end()).map_err(error)?;
-    serde_json::from_slice(text).map_err(error)
+    serde_json::from_str(text).map_err(error)
 }
 
 /// Kind and place of an error. Its own text may quote the document, which an attacker may have written.
@@ -99,7 +101,7 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
         let within = self.within()?;
-        let mut names = BTreeSet::new();
+        let mut names = Names::default();
         while let Some(Name(name)) = object.next_key()? {
             if !names.insert(name) {
                 return Err(A::Error::custom("a member stands twice"));
@@ -107,6 +109,30 @@ impl<'de> Visitor<'de> for Strict {
             object.next_value_seed(within)?;
         }
         Ok(())
+    }
+}
+
+/// Names of one object. Documents hold hundreds of objects of few members, so the first ones stand in place.
+#[derive(Default)]
+struct Names<'a> {
+    first: [Option<Cow<'a, str>>; 4],
+    others: BTreeSet<Cow<'a, str>>,
+}
+
+impl<'a> Names<'a> {
+    /// Whether the name is new.
+    fn insert(&mut self, name: Cow<'a, str>) -> bool {
+        for place in &mut self.first {
+            match place {
+                Some(known) if *known == name => return false,
+                Some(_) => {}
+                None => {
+                    *place = Some(name);
+                    return true;
+                }
+            }
+        }
+        self.others.insert(name)
     }
 }
 
@@ -202,6 +228,8 @@ mod tests {
             r#"{"at":"2025-06-19T10:16:03Z","id":"00ff","id":"00ff"}"#,
             r#"{"at":"2025-06-19T10:16:03Z","id":"00ff","x":1,"x":1}"#,
             r#"{"at":"2025-06-19T10:16:03Z","id":"00ff","x":{"y":1,"\u0079":2}}"#,
+            r#"{"at":"2025-06-19T10:16:03Z","id":"00ff","x":{"a":1,"b":1,"c":1,"d":1,"e":1,"e":1}}"#,
+            r#"{"at":"2025-06-19T10:16:03Z","id":"00ff","x":{"a":1,"b":1,"c":1,"d":1,"e":1,"a":1}}"#,
             r#"{"at":"2025-06-19T10:16:03Z","id":"00ff"} {}"#,
             r#"{"at":"2025-06-19T10:16:03Z","id":"00f"}"#,
             r#"{"at":"2025-06-19T10:16:03.0Z","id":"00ff"}"#,

@@ -35,6 +35,10 @@ pub(crate) fn certificates(text: &[u8]) -> Result<Vec<Vec<u8>>, PemError> {
         return Err(PemError::TooLarge { limit: CHAIN_MAX_BYTES, got: text.len() });
     }
     let text = text.strip_suffix(&[0]).unwrap_or(text);
+    if let Some(certificates) = laid_out(text) {
+        return Ok(certificates);
+    }
+    // What is wrong with it.
     let mut certificates = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
@@ -57,6 +61,36 @@ pub(crate) fn certificates(text: &[u8]) -> Result<Vec<Vec<u8>>, PemError> {
     }
     let at = canonical.bytes().zip(text).take_while(|(expected, got)| expected == *got).count();
     Err(PemError::NotCanonical { at })
+}
+
+/// The certificates of a canonical text, without encoding them again: whole lines but for the last one of each, and
+/// base64 that has one text for each byte string (its reader takes neither other padding nor spare bits).
+fn laid_out(text: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut certificates = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        if certificates.len() == CERTIFICATES_MAX {
+            return None;
+        }
+        let inner = rest.strip_prefix(BEGIN.as_bytes())?;
+        let (body, after) = inner.split_at_checked(find_end(inner)?)?;
+        let mut digits = Vec::with_capacity(body.len());
+        let (whole, last) = body.as_chunks::<{ COLUMNS + 1 }>();
+        for [line @ .., end] in whole {
+            if *end != b'\n' {
+                return None;
+            }
+            digits.extend_from_slice(line);
+        }
+        match last {
+            [] => {}
+            [line @ .., b'\n'] if !line.is_empty() => digits.extend_from_slice(line),
+            _ => return None,
+        }
+        certificates.push(STANDARD.decode(digits).ok()?);
+        rest = after.strip_prefix(END.as_bytes())?;
+    }
+    Some(certificates)
 }
 
 /// The canonical text of a chain, without a final NUL.
@@ -128,6 +162,16 @@ mod tests {
             certificates(&large),
             Err(PemError::TooLarge { limit: CHAIN_MAX_BYTES, got: CHAIN_MAX_BYTES + 1 })
         );
+    }
+
+    #[test]
+    fn texts_of_every_length_are_read_without_encoding_them_again() {
+        for len in 0..200 {
+            let ders = vec![vec![0xa5; len], vec![len as u8; 96]];
+            let text = encode(&ders);
+            assert_eq!(laid_out(text.as_bytes()), Some(ders.clone()), "{len}");
+            assert_eq!(certificates(text.as_bytes()), Ok(ders), "{len}");
+        }
     }
 
     #[test]

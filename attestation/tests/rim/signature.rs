@@ -288,3 +288,23 @@ fn rim_04_vendor_roots_refuse_every_minted_manifest() {
     let found = AuthenticRim::open(xml.as_bytes(), &TrustAnchors::vendor(), &Collateral::none(), &links, NOW);
     assert!(matches!(found, Err(RimError::Chain(ChainError::UntrustedRoot { .. }))));
 }
+
+/// What a verifier remembers of a manifest follows from its bytes alone.
+#[test]
+fn a_manifest_that_was_read_before_is_chained_and_dated_anew() {
+    let (links, document) = (Links::new(), Draft::default().sign());
+    let open = |xml: &str, root: &str, now| {
+        AuthenticRim::open(xml.as_bytes(), &anchors(root), &Collateral::none(), &links, now)
+    };
+    let code = |opened: Result<AuthenticRim, RimError>| opened.map_err(|error| error.code());
+    let first = open(&document, "root", NOW).unwrap();
+    assert_eq!(open(&document, "root", NOW), Ok(first.clone()));
+    assert_eq!(code(open(&document, "root256", NOW)), Err(Code::RimCertChain));
+    assert_eq!(code(open(&document, "root", 0)), Err(Code::CertNotYetValid));
+    assert_eq!(code(open(&document, "root", u64::MAX)), Err(Code::CertExpired));
+    let bent = document.replacen("GH100", "GB100", 1);
+    assert_eq!(code(open(&bent, "root", NOW)), Err(Code::RimDigestMismatch));
+    // A refusal is remembered of neither.
+    assert_eq!(code(open(&bent, "root", NOW)), Err(Code::RimDigestMismatch));
+    assert_eq!(open(&document, "root", NOW), Ok(first));
+}

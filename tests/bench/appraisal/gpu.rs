@@ -1,6 +1,8 @@
 //! NVIDIA GPUs with driver and VBIOS manifest and every OCSP answer, beside NVIDIA's own Python verifier.
 //!
-//! No genuine driver manifest is public, so both sides get the simulator's sets, under the simulator's roots.
+//! No public evidence has all of its manifests public too, so both sides get the simulator's sets, under the simulator's
+//! roots. Nearly all of a cold appraisal's time is P-384 signatures, 23 of them for one H100: Python's go through
+//! OpenSSL, so that no speed of ours around them can come near the target. A kept verifier has one left a device.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -25,6 +27,7 @@ const TARGET: f64 = 50.0;
 
 const CHECKS: &str =
     "report, chain, OCSP answers, both manifests, measurements; floors, enrolment, each byte's form";
+const REMEMBERED: &str = "the same; signatures but the reports', and the manifests' form, are remembered";
 const PEER: &str = "nv-local-gpu-verifier 2.7.3 (Python), process kept, its own time";
 const PEER_CHECKS: &str = "report, chain, OCSP answers, both manifests and their schema, measurements";
 
@@ -89,19 +92,20 @@ impl Case {
     ) -> Result<Vec<Row>, Box<dyn Error>> {
         let kept = examiner(&self.anchors, &self.policy)?;
         let mut legs: Vec<Leg<'_>> = vec![
-            Box::new(|| timed(|| self.look(&kept))),
             Box::new(|| timed(|| self.look(&examiner(&self.anchors, &self.policy)?))),
+            Box::new(|| timed(|| self.look(&kept))),
         ];
         let python = python.ok().map(RefCell::new);
         if let Some(python) = &python {
             legs.push(Box::new(|| python.borrow_mut().appraise(&self.folder)));
         }
-        let mut seconds = interleave(rounds, legs)?;
-        let kept = seconds.remove(0);
-        let cold = Samples::of(figure, Unit::Milliseconds, seconds, &[(PEER, Some(TARGET))]);
-        let kept = Samples::of(&format!("{figure}, kept verifier"), Unit::Milliseconds, vec![kept], &[]);
-        let remembered = "the same; all signatures but the reports' are remembered";
-        Ok(vec![cold.checking(CHECKS, &[PEER_CHECKS]).row(), kept.checking(remembered, &[]).row()])
+        let seconds = interleave(rounds, legs)?;
+        let beside = |ours: usize, figure: &str, checks: &str| {
+            let seconds = std::iter::once(&seconds[ours]).chain(&seconds[2..]).cloned().collect();
+            let samples = Samples::of(figure, Unit::Milliseconds, seconds, &[(PEER, Some(TARGET))]);
+            samples.checking(checks, &[PEER_CHECKS]).row()
+        };
+        Ok(vec![beside(0, figure, CHECKS), beside(1, &format!("{figure}, kept verifier"), REMEMBERED)])
     }
 
     fn look(&self, verifier: &Verifier) -> Result<(), Box<dyn Error>> {
@@ -111,12 +115,8 @@ impl Case {
             report: Some(device.report),
             certificates: Certificates::from_der(device.certificates),
         });
-        let exhibits = Exhibits {
-            cpu: None,
-            devices: devices.collect(),
-            nonce: Some(Nonce::Half(self.nonce)),
-            device_nonce: None,
-        };
+        let (devices, nonce) = (devices.collect(), Some(Nonce::Half(self.nonce)));
+        let exhibits = Exhibits { devices, nonce, ..Exhibits::default() };
         examine(verifier, &exhibits, &self.collateral, self.now)
     }
 }

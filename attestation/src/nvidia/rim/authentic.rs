@@ -1,5 +1,7 @@
 //! Whose manifest it is: one that a chain to the pinned root signed (RIM-01 to RIM-04).
 
+use std::sync::Arc;
+
 use super::swid::Manifest;
 use super::text::Text;
 use super::xmldsig::Signature;
@@ -30,7 +32,7 @@ const STEPS: [(Step, CheckId, &str); 4] = [
 /// A manifest that a chain to the pinned root vouches for; only [`AuthenticRim::open`] makes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthenticRim {
-    manifest: Manifest,
+    manifest: Arc<Manifest>,
     signer_sha256: Hex<32>,
     revocation: Revocation,
 }
@@ -39,8 +41,31 @@ pub struct AuthenticRim {
 #[derive(Debug)]
 pub(super) struct Opened {
     /// What it says, whoever says it; none when it can't be read.
-    pub(super) claimed: Option<Manifest>,
+    pub(super) claimed: Option<Arc<Manifest>>,
     pub(super) authentic: Result<AuthenticRim, RimError>,
+}
+
+/// A document whose digest and signature hold under the certificates that it carries: what follows from its bytes
+/// alone. Whose certificates those are, and whether they are valid now, is asked anew each time.
+#[derive(Debug)]
+pub(crate) struct Signed {
+    manifest: Arc<Manifest>,
+    /// The signer's first, DER.
+    certificates: Vec<Vec<u8>>,
+}
+
+impl Signed {
+    /// Or why not, with what the document says if it can be read.
+    fn read(bytes: &[u8], links: &Links) -> Result<Self, (Option<Arc<Manifest>>, RimError)> {
+        let unread = |error| (None, error);
+        let text = Text::read(bytes).map_err(unread)?;
+        let tree = tree::parse(&text).map_err(unread)?;
+        let manifest = Arc::new(Manifest::read(&tree).map_err(unread)?);
+        match Signature::read(&tree).and_then(|signature| signature.verify(&tree, links)) {
+            Ok(certificates) => Ok(Self { manifest, certificates }),
+            Err(error) => Err((Some(manifest), error)),
+        }
+    }
 }
 
 impl AuthenticRim {
@@ -80,37 +105,29 @@ impl Opened {
         links: &Links,
         now: u64,
     ) -> Self {
-        let refused = |error| Self { claimed: None, authentic: Err(error) };
-        let text = match Text::read(bytes) {
-            Ok(text) => text,
-            Err(error) => return refused(error),
-        };
-        let read = tree::parse(&text).and_then(|tree| Manifest::read(&tree).map(|manifest| (tree, manifest)));
-        let (tree, manifest) = match read {
-            Ok(read) => read,
-            Err(error) => return refused(error),
-        };
-        let authentic = Signature::read(&tree)
-            .and_then(|signature| signature.verify(&tree, links))
-            .and_then(|certificates| endorse(&manifest, &certificates, anchors, collateral, links, now));
-        Self { claimed: Some(manifest), authentic }
+        match links.manifest(bytes, || Signed::read(bytes, links)) {
+            Ok(signed) => Self {
+                claimed: Some(Arc::clone(&signed.manifest)),
+                authentic: endorse(&signed, anchors, collateral, links, now),
+            },
+            Err((claimed, error)) => Self { claimed, authentic: Err(error) },
+        }
     }
 }
 
 /// The certificates that verified the signature lead to the pinned root (RFC 5280 6.1).
 fn endorse(
-    manifest: &Manifest,
-    certificates: &[Vec<u8>],
+    signed: &Signed,
     anchors: &TrustAnchors,
     collateral: &Collateral,
     links: &Links,
     now: u64,
 ) -> Result<AuthenticRim, RimError> {
-    let given: Vec<&[u8]> = certificates.iter().map(Vec::as_slice).collect();
+    let given: Vec<&[u8]> = signed.certificates.iter().map(Vec::as_slice).collect();
     let chain = EcChain::verify(&given, anchors.nvidia_rim(), links).map_err(RimError::Chain)?;
     chain.valid_at(now).map_err(RimError::Chain)?;
     Ok(AuthenticRim {
-        manifest: manifest.clone(),
+        manifest: Arc::clone(&signed.manifest),
         signer_sha256: Hex::sha256(chain.leaf().der()),
         revocation: chain_revocation(&chain, 0, &collateral.ocsp, &collateral.nvidia_crls, now, links),
     })

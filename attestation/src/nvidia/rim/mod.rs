@@ -15,6 +15,7 @@ mod tree;
 mod xmldsig;
 
 pub use authentic::AuthenticRim;
+pub(crate) use authentic::Signed;
 pub use library::{Compared, Library, Reported, Software};
 pub use matching::{Comparison, Decoder, Mismatch, NVDEC0_INDEX, NVDEC0_OFF, Source, compare};
 pub use naming::{Board, RimId};
