@@ -45,7 +45,7 @@ def build() -> None:
     environment = dict(os.environ, RUSTC_WRAPPER=str(HERE / "instrument"), CARGO_TARGET_DIR=str(OUT / "build"))
     command = ["cargo", "build", "--locked", "--release", "--manifest-path", str(HERE / "Cargo.toml")]
     if subprocess.run(command, env=environment, check=False).returncode:
-        sys.exit("fuzz: the targets do not compile")
+        sys.exit("fuzz: the targets do not compile\n  an old lock file is renewed by: cargo update --workspace --manifest-path tests/fuzz/Cargo.toml")
 
 
 def targets() -> dict[str, int]:
@@ -237,4 +237,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
