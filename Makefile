@@ -39,6 +39,7 @@ bench: build
 check:
 	@tests/inputs/timed format cargo fmt --all --check
 	@tests/inputs/timed format-fuzz cargo fmt --manifest-path tests/fuzz/Cargo.toml --check -- --config-path rustfmt.toml
+	@tests/inputs/timed lock-fuzz sh -c 'cargo metadata --locked --format-version 1 --manifest-path tests/fuzz/Cargo.toml >/dev/null'
 	@tests/inputs/timed clippy cargo clippy --locked --workspace --all-targets -- -D warnings
 	@tests/inputs/timed clippy-gpu cargo clippy --locked --workspace --features tiltyard-enclave/gpu --all-targets -- -D warnings
 	@tests/inputs/timed layering cargo test --locked -q --workspace --test layering --test documents

@@ -40,12 +40,15 @@ fn every_seed_and_every_kept_input_passes_its_target() {
     assert!(failed.is_empty(), "{} inputs failed:\n  {}", failed.len(), failed.join("\n  "));
 }
 
-/// The empty input, every seed cut short, and inputs just over the parser's limit.
+/// The empty input, every seed cut short, inputs at the parser's limit, and just over it.
 #[test]
-fn short_and_oversized_inputs_pass_every_target() {
+fn short_costly_and_oversized_inputs_pass_every_target() {
     let mut failed = Vec::new();
     for target in TARGETS {
         passes(target, "nothing", &[], &mut failed);
+        for (at, input) in (target.costly)().iter().enumerate() {
+            passes(target, &format!("costly input {at}"), input, &mut failed);
+        }
         for (at, seed) in (target.seeds)().iter().enumerate() {
             for cut in [1, seed.len() / 2, seed.len().saturating_sub(1)] {
                 let cut = cut.min(seed.len());

@@ -2,8 +2,8 @@
 """Runs every fuzz target in turn: `run.py SECONDS [TARGET...]`, `run.py --keep` for the corpus of the repository.
 
 Each target starts from its seeds, from the corpus that is kept in the repository and from what earlier runs found
-(target/fuzz/TARGET/found). An input over 1 s or 512 MiB is a finding, as is a panic. Figures go to
-target/fuzz/summary.json. Exit: 0 nothing found, 1 something found or broken, 2 usage, 130 stopped by Ctrl-C.
+(target/fuzz/TARGET/found). Before that it reads the costly inputs at the parsers' own limits. An input over 1 s or
+512 MiB is a finding, as is a panic. Figures go to target/fuzz/summary.json. Exit: 0 nothing found, 1 something found or broken, 2 usage, 130 stopped by Ctrl-C.
 """
 
 import json
@@ -20,13 +20,15 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 OUT = ROOT / "target" / "fuzz"
 PROGRAM = OUT / "build" / "release" / "tiltyard-fuzz"
+# Processor time, so that a busy machine finds nothing; what hangs is ended by the clock.
 LIMIT_S = 1
+HANGS_S = 10
 LIMIT_MIB = 512
 # What may be kept of one target, so that all stay under 3 MiB; `replay.rs` asserts both bounds.
 KEPT_BYTES = 180 * 1024
 KEPT_FILE_BYTES = 32 * 1024
 # Exit codes of libFuzzer.
-FINDINGS = {70: "over %d s" % LIMIT_S, 71: "over %d MiB" % LIMIT_MIB, 76: "leak", 77: "panic"}
+FINDINGS = {70: "over %d s" % HANGS_S, 71: "over %d MiB" % LIMIT_MIB, 76: "leak", 77: "panic"}
 STATUS = re.compile(r"#(\d+)\s+\w+\s+cov: (\d+) ft: (\d+)")
 
 
@@ -43,7 +45,7 @@ def build() -> None:
     environment = dict(os.environ, RUSTC_WRAPPER=str(HERE / "instrument"), CARGO_TARGET_DIR=str(OUT / "build"))
     command = ["cargo", "build", "--locked", "--release", "--manifest-path", str(HERE / "Cargo.toml")]
     if subprocess.run(command, env=environment, check=False).returncode:
-        sys.exit("fuzz: the targets do not compile")
+        sys.exit("fuzz: the targets do not compile\n  an old lock file is renewed by: cargo update --workspace --manifest-path tests/fuzz/Cargo.toml")
 
 
 def targets() -> dict[str, int]:
@@ -53,9 +55,10 @@ def targets() -> dict[str, int]:
 
 
 def prepare(name: str) -> pathlib.Path:
-    """Writes seeds and dictionary; the folder of everything about this target."""
+    """Writes seeds, costly inputs and dictionary; the folder of everything about this target."""
     home = OUT / name
-    shutil.rmtree(home / "seeds", ignore_errors=True)
+    for inner in ("seeds", "costly"):
+        shutil.rmtree(home / inner, ignore_errors=True)
     (home / "found").mkdir(parents=True, exist_ok=True)
     environment = dict(os.environ, TILTYARD_FUZZ=name, TILTYARD_FUZZ_SEEDS=str(home))
     made = subprocess.run([PROGRAM], env=environment, capture_output=True, text=True, check=False)
@@ -67,12 +70,11 @@ def prepare(name: str) -> pathlib.Path:
 def command(name: str, home: pathlib.Path, longest: int, *more: str) -> tuple[list[str], dict[str, str]]:
     (home / "slowest").unlink(missing_ok=True)
     environment = dict(os.environ, TILTYARD_FUZZ=name, TILTYARD_FUZZ_SLOWEST=str(home / "slowest"))
-    folders = [home / "found", HERE / "corpus" / name, home / "seeds"]
-    options = [f"-max_len={longest}", f"-timeout={LIMIT_S}", f"-rss_limit_mb={LIMIT_MIB}",
+    options = [f"-max_len={longest}", f"-timeout={HANGS_S}", f"-rss_limit_mb={LIMIT_MIB}",
                f"-malloc_limit_mb={LIMIT_MIB}", f"-artifact_prefix={home}/failed-", "-print_final_stats=1", "-reload=0"]
     if (home / "words").read_text():
         options.append(f"-dict={home / 'words'}")
-    return [str(PROGRAM), *options, *more, *(str(folder) for folder in folders if folder.is_dir())], environment
+    return [str(PROGRAM), *options, *more], environment
 
 
 def number(log: str, what: str) -> int:
@@ -80,18 +82,56 @@ def number(log: str, what: str) -> int:
     return int(found[-1]) if found else 0
 
 
-def slowest(home: pathlib.Path) -> tuple[float, int]:
-    """Milliseconds and length of the slowest input, as the program wrote them."""
+def slowest(home: pathlib.Path) -> float:
+    """Milliseconds of the slowest input, as the program wrote them."""
     try:
-        micros, length = (home / "slowest").read_text().split()
-    except (OSError, ValueError):
-        return 0.0, 0
-    return int(micros) / 1000, int(length)
+        return int((home / "slowest").read_text().split()[0]) / 1000
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def costly(name: str, home: pathlib.Path) -> dict:
+    """The inputs at the parser's own limits, each once."""
+    inputs = sorted((home / "costly").iterdir())
+    words, environment = command(name, home, max((path.stat().st_size for path in inputs), default=0))
+    if not inputs:
+        # Without a file to read it would fuzz.
+        return {"executions": 0, "peak_mib": 0, "slowest_ms": 0.0, "finding": None, "input": None}
+    done = subprocess.run([*words, *map(str, inputs)], env=environment, capture_output=True, text=True, errors="replace", check=False)
+    (home / "log-costly").write_text(done.stderr)
+    return outcome(done.returncode, done.stderr, home)
+
+
+def outcome(code: int, log: str, home: pathlib.Path) -> dict:
+    """What one run came to. libFuzzer looks at time and memory once a second; here both are held to their bounds."""
+    took, peak = slowest(home), number(log, "peak_rss_mb")
+    artefact = re.findall(r"Test unit written to (\S+)", log)
+    running = re.findall(r"Running: (\S+)", log)
+    finding = FINDINGS.get(code, f"exit code {code}") if code else None
+    if not finding and took > 1000 * LIMIT_S:
+        finding = f"over {LIMIT_S} s"
+    if not finding and peak > LIMIT_MIB:
+        finding = f"over {LIMIT_MIB} MiB"
+    if finding == f"over {LIMIT_S} s":
+        artefact = [str(home / "slowest-input")]
+    found = (artefact or running or [None])[-1] if finding else None
+    return {"executions": number(log, "number_of_executed_units"), "peak_mib": peak, "slowest_ms": round(took, 1),
+            "finding": finding, "input": found and os.path.relpath(found, ROOT)}
+
+
+def report(name: str, row: dict, log: str) -> None:
+    tail = [line for line in log.splitlines() if "panicked at" in line or "ERROR" in line]
+    print(f"{name}: {row['finding']}\n  " + "\n  ".join(tail), file=sys.stderr)
+    print(f"  again: TILTYARD_FUZZ={name} {os.path.relpath(PROGRAM)} {row['input'] or ''}", file=sys.stderr, flush=True)
 
 
 def fuzz(name: str, longest: int, seconds: int) -> dict:
     home = prepare(name)
+    limits = costly(name, home)
+    if limits["finding"]:
+        report(name, limits, (home / "log-costly").read_text())
     words, environment = command(name, home, longest, f"-max_total_time={seconds}")
+    words += [str(folder) for folder in (home / "found", HERE / "corpus" / name, home / "seeds") if folder.is_dir()]
     live = sys.stderr.isatty()
     lines, stopped, began = [], False, time.monotonic()
     child = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, errors="replace")
@@ -113,30 +153,24 @@ def fuzz(name: str, longest: int, seconds: int) -> dict:
     log = "".join(lines)
     (home / "log").write_text(log)
     seen = STATUS.findall(log)
-    artefact = re.findall(r"Test unit written to (\S+)", log)
-    took, length = slowest(home)
-    executions = number(log, "number_of_executed_units")
-    finding = None if code == 0 or stopped else FINDINGS.get(code, f"exit code {code}")
-    row = {"target": name, "seconds": round(time.monotonic() - began, 1), "executions": executions,
+    row = {"target": name, "seconds": round(time.monotonic() - began, 1), **outcome(0 if stopped else code, log, home),
            "per_second": number(log, "average_exec_per_sec"), "edges": int(seen[-1][1]) if seen else 0,
-           "features": int(seen[-1][2]) if seen else 0, "new_inputs": number(log, "new_units_added"),
-           "peak_mib": number(log, "peak_rss_mb"), "slowest_ms": round(took, 1), "slowest_bytes": length,
-           "finding": finding, "input": os.path.relpath(artefact[-1], ROOT) if artefact else None}
+           "features": int(seen[-1][2]) if seen else 0, "new_inputs": number(log, "new_units_added"), "costly": limits}
     if live:
         print("\r" + " " * 72 + "\r", end="", file=sys.stderr)
-    print(f"{name:12} {row['seconds']:7.1f} s  {executions:>10} runs  {row['edges']:>6} edges  {row['peak_mib']:>4} MiB"
-          + (f"  FOUND: {finding}" if finding else ""), file=sys.stderr, flush=True)
-    if finding:
-        tail = [line for line in lines if "panicked at" in line or "ERROR" in line]
-        print(f"  {''.join(tail).strip()}\n  again: TILTYARD_FUZZ={name} {os.path.relpath(PROGRAM)} {row['input']}", file=sys.stderr)
+    print(f"{name:12} {row['seconds']:7.1f} s  {row['executions']:>10} runs  {row['edges']:>6} edges  {row['peak_mib']:>4} MiB", file=sys.stderr, flush=True)
+    if row["finding"]:
+        report(name, row, log)
     if stopped:
         row["stopped"] = True
     return row
 
 
 def table(rows: list[dict]) -> str:
-    head = ["target", "seconds", "executions", "per_second", "edges", "peak_mib", "slowest_ms", "finding"]
-    cells = [head] + [["-" if row[key] is None else str(row[key]) for key in head] for row in rows]
+    head = ["target", "seconds", "executions", "per_second", "edges", "peak_mib", "slowest_ms", "costly_mib", "costly_ms", "finding"]
+    flat = [row | {"costly_mib": row["costly"]["peak_mib"], "costly_ms": row["costly"]["slowest_ms"],
+                   "finding": row["finding"] or row["costly"]["finding"]} for row in rows]
+    cells = [head] + [["-" if row[key] is None else str(row[key]) for key in head] for row in flat]
     widths = [max(len(line[at]) for line in cells) for at in range(len(head))]
     text = ["  ".join(word.ljust(width) if at == 0 else word.rjust(width) for at, (word, width) in enumerate(zip(line, widths))) for line in cells]
     return "\n".join(text) + f"\n{sum(row['executions'] for row in rows)} executions in {sum(row['seconds'] for row in rows):.0f} s"
@@ -145,17 +179,17 @@ def table(rows: list[dict]) -> str:
 def keep(name: str, longest: int) -> None:
     """Replaces the kept inputs by a smallest set that reaches as much; those with telling names stay."""
     home, kept = prepare(name), HERE / "corpus" / name
+    kept.mkdir(parents=True, exist_ok=True)
     chosen = home / "chosen"
     shutil.rmtree(chosen, ignore_errors=True)
     chosen.mkdir()
     words, environment = command(name, home, longest, "-set_cover_merge=1")
-    words.insert(len(words) - sum(word.startswith(str(folder)) for word in words for folder in (home / "found", kept, home / "seeds")), str(chosen))
+    words += [str(folder) for folder in (chosen, home / "found", kept, home / "seeds")]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         sys.exit(f"fuzz: {name}: the corpus could not be merged\n{done.stderr[-800:]}")
     seeds = {path.read_bytes() for path in (home / "seeds").iterdir()}
     inputs = sorted((path for path in chosen.iterdir() if path.read_bytes() not in seeds), key=lambda path: (path.stat().st_size, path.name))
-    kept.mkdir(parents=True, exist_ok=True)
     for path in kept.iterdir():
         if re.fullmatch(r"[0-9a-f]{40}", path.name):
             path.unlink()
@@ -199,8 +233,11 @@ def main() -> int:
         print(table(rows))
         return 128 + signal.SIGINT
     print(table(rows))
-    return 1 if any(row["finding"] for row in rows) else 0
+    return 1 if any(row["finding"] or row["costly"]["finding"] for row in rows) else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

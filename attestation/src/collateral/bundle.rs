@@ -208,13 +208,12 @@ impl Bundle {
     /// Reads a bundle: the archive's one form, the signature by `key` (Ed25519), every item's digest, and no member
     /// beside those.
     pub fn open(bytes: &[u8], key: &Hex<32>) -> Result<Self, BundleError> {
-        let members = archive::members(bytes, LIMITS)?;
-        let member = |name: &str| {
-            let found = members.iter().find(|(other, _)| other == name);
-            found.and_then(|(_, range)| bytes.get(range.clone()))
-        };
-        let manifest_bytes = member(MANIFEST).ok_or(BundleError::Missing { name: MANIFEST })?;
-        let signature = member(SIGNATURE).ok_or(BundleError::Missing { name: SIGNATURE })?;
+        let mut members: BTreeMap<String, &[u8]> = archive::members(bytes, LIMITS)?
+            .into_iter()
+            .map(|(name, range)| (name, bytes.get(range).unwrap_or_default()))
+            .collect();
+        let manifest_bytes = members.remove(MANIFEST).ok_or(BundleError::Missing { name: MANIFEST })?;
+        let signature = members.remove(SIGNATURE).ok_or(BundleError::Missing { name: SIGNATURE })?;
         if !ed25519::verifies(key, &[DOMAIN, manifest_bytes].concat(), signature) {
             return Err(BundleError::Signature { key: *key });
         }
@@ -222,20 +221,15 @@ impl Bundle {
         let mut items = Vec::with_capacity(manifest.items.len());
         for item in &manifest.items {
             let name = item.to_string();
-            let content = member(&name).ok_or_else(|| BundleError::NotThere { name: name.clone() })?;
+            let Some(content) = members.remove(&name) else { return Err(BundleError::NotThere { name }) };
             let got = Hex::sha256(content);
             if got != item.sha256 || content.len() as u64 != item.len_bytes {
                 return Err(BundleError::Digest { name, expected: item.sha256, got });
             }
             items.push((item.clone(), content.to_vec()));
         }
-        let listed = |name: &str| {
-            name == MANIFEST
-                || name == SIGNATURE
-                || manifest.items.iter().any(|item| item.to_string() == name)
-        };
-        if let Some((name, _)) = members.iter().find(|(name, _)| !listed(name)) {
-            return Err(BundleError::NotListed { name: name.clone() });
+        if let Some((name, _)) = members.pop_first() {
+            return Err(BundleError::NotListed { name });
         }
         let provenance = Provenance {
             manifest: Hex::sha256(manifest_bytes),

@@ -13,6 +13,8 @@ use crate::chain::der::unix_seconds;
 
 /// Deepest nesting of objects and lists.
 const DEPTH_MAX: usize = 16;
+/// Most members of one object; Intel's have fewer than thirty.
+const MEMBERS_MAX: usize = 256;
 
 /// Why a text is not the document that was asked for; what serde says of it, which names members and places only.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -105,6 +107,9 @@ impl<'de> Visitor<'de> for Strict {
         while let Some(Name(name)) = object.next_key()? {
             if !names.insert(name) {
                 return Err(A::Error::custom("a member stands twice"));
+            }
+            if names.len() > MEMBERS_MAX {
+                return Err(A::Error::custom("too many members"));
             }
             object.next_value_seed(within)?;
         }
@@ -250,6 +255,16 @@ mod tests {
         assert!(document(&nested(DEPTH_MAX - 1)).is_some());
         assert!(document(&nested(DEPTH_MAX)).is_none());
         assert!(document(&nested(100_000)).is_none());
+    }
+
+    #[test]
+    fn members_are_bounded() {
+        let of = |count: usize| {
+            let members: Vec<String> = (0..count).map(|at| format!(r#""{at}":0"#)).collect();
+            raw_members(format!("{{{}}}", members.join(",")).as_bytes()).map(|members| members.len())
+        };
+        assert_eq!(of(MEMBERS_MAX), Ok(MEMBERS_MAX));
+        assert!(of(MEMBERS_MAX + 1).is_err());
     }
 
     #[test]

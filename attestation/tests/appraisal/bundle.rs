@@ -252,3 +252,26 @@ fn more_sets_than_any_verifier_takes_are_refused_before_they_are_made() {
     assert_eq!(sets(512, 510), BundleError::TooManySets { limit: 64, got: 261_120 });
     assert!(matches!(sets(32, 2), BundleError::NotThere { .. } | BundleError::Item { .. }));
 }
+
+/// `tcbinfo-` and `chain-x` make the same name as `tcbinfo-chain-` and `x`: one member can't be two items.
+#[test]
+fn a_member_stands_for_one_item() {
+    let content = b"one member".to_vec();
+    let item = |kind, id: &str| Item {
+        kind,
+        id: id.to_owned(),
+        sha256: Hex::sha256(&content),
+        len_bytes: content.len() as u64,
+        not_before: None,
+        not_after: None,
+        fetched_at: NOW,
+    };
+    let items = vec![item(ItemKind::IntelTcbInfo, "chain-x"), item(ItemKind::IntelTcbInfoChain, "x")];
+    let name = items[0].to_string();
+    assert_eq!(name, items[1].to_string());
+    let manifest = Manifest { v: 1, created_at: NOW - DAY_S, expires_at: NOW + DAY_S, items };
+    let signature = signer().sign(&manifest.signed_bytes());
+    let files = BTreeMap::from([(name.clone(), content.clone())]);
+    let bytes = manifest.archive(signature.as_ref().try_into().unwrap(), &files);
+    assert_eq!(Bundle::open(&bytes, &key()).map(|_| ()), Err(BundleError::NotThere { name }));
+}

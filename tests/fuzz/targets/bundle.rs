@@ -6,18 +6,19 @@ use std::sync::LazyLock;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use tiltyard_attestation::archive::{self, Limits};
 use tiltyard_attestation::collateral::{
-    BUNDLE_MAX_BYTES, Bundle, ITEMS_MAX, Item, ItemKind, MANIFEST, Manifest, SIGNATURE,
+    BUNDLE_MAX_BYTES, Bundle, ITEMS_MAX, Item, ItemKind, MANIFEST, Manifest, SIGNATURE, Source,
 };
 use tiltyard_attestation::{Collateral, Hex};
 
 use super::Target;
-use super::ground::{NOW, put, vector};
+use super::ground::{NOW, der, put, vector};
 use super::tdx::MACHINE;
 
 pub const TARGET: Target = Target {
     name: "bundle",
     run,
     seeds,
+    costly,
     limit_bytes: BUNDLE_MAX_BYTES,
     mutated_bytes: 48 * 1024,
     words: &[
@@ -62,9 +63,18 @@ fn seeds() -> Vec<Vec<u8>> {
 }
 
 fn bundle(contents: &[(ItemKind, &str, Vec<u8>)]) -> Vec<u8> {
-    let item = |kind, id: &str, content: &[u8]| Item {
+    let owned = contents.iter().map(|(kind, id, content)| (*kind, (*id).to_owned(), content.clone()));
+    let bytes = unread(&owned.collect::<Vec<_>>());
+    let opened = Bundle::open(&bytes, &SIGNER.1).and_then(|bundle| bundle.collateral());
+    assert!(opened.is_ok(), "an honest bundle opens: {opened:?}");
+    bytes
+}
+
+/// A signed bundle of these contents, whatever they are.
+fn unread(contents: &[(ItemKind, String, Vec<u8>)]) -> Vec<u8> {
+    let item = |kind, id: &String, content: &[u8]| Item {
         kind,
-        id: id.to_owned(),
+        id: id.clone(),
         sha256: Hex::sha256(content),
         len_bytes: content.len() as u64,
         not_before: Some(NOW - DAY_S),
@@ -72,20 +82,43 @@ fn bundle(contents: &[(ItemKind, &str, Vec<u8>)]) -> Vec<u8> {
         fetched_at: NOW - DAY_S,
     };
     let mut items: Vec<Item> = contents.iter().map(|(kind, id, content)| item(*kind, id, content)).collect();
-    let content = |(kind, id, content): &(ItemKind, &str, Vec<u8>)| {
-        (item(*kind, id, content).to_string(), content.clone())
-    };
-    let files = contents.iter().map(content).collect();
     items.sort();
+    let files = contents.iter().map(|(kind, id, content)| (kind.path(id), content.clone())).collect();
     let manifest = Manifest { v: 1, created_at: NOW - DAY_S, expires_at: NOW + DAY_S, items };
-    let bytes = manifest.archive([0; 64], &files);
-    let bytes = signed(&bytes).unwrap_or(bytes);
-    let opened = Bundle::open(&bytes, &SIGNER.1).and_then(|bundle| bundle.collateral());
-    assert!(opened.is_ok(), "an honest bundle opens: {opened:?}");
-    bytes
+    manifest.archive(signature(&manifest), &files)
+}
+
+/// As many sets of Intel's as items can ask for, with a long list in each; and the longest bundle.
+fn costly() -> Vec<Vec<u8>> {
+    let set = &MACHINE.issued[0].collateral;
+    let [tcb_info, qe_identity, ..] = set.to_pcs([0; 6]);
+    let chain = set.tcb_signing_chain.as_bytes();
+    let list = der(0x30, &vec![0; 1_000_000]);
+    let of = |fmspcs: u32, authorities: u32| {
+        let mut items = vec![
+            (ItemKind::IntelTcbInfoChain, "tcb".to_owned(), chain.to_vec()),
+            (ItemKind::IntelQeIdentity, "td".to_owned(), qe_identity.body.clone()),
+            (ItemKind::IntelQeIdentityChain, "td".to_owned(), chain.to_vec()),
+            (ItemKind::IntelRootCrl, "root".to_owned(), list.clone()),
+        ];
+        items.extend(
+            (0..fmspcs).map(|at| (ItemKind::IntelTcbInfo, format!("{at:012}"), tcb_info.body.clone())),
+        );
+        for at in 0..authorities {
+            items.push((ItemKind::IntelPckCrl, format!("{at:04}"), set.pck_crl.clone()));
+            items.push((ItemKind::IntelPckCrlChain, format!("{at:04}"), chain.to_vec()));
+        }
+        unread(&items)
+    };
+    let long = (0..30).map(|at| (ItemKind::NvidiaRim, format!("{at:04}"), vec![b' '; 1 << 20]));
+    vec![of(400, 300), of(32, 2), unread(&long.collect::<Vec<_>>())]
 }
 
 fn run(data: &[u8]) {
+    if data.len() > TARGET.mutated_bytes {
+        let _ = Bundle::open(data, &SIGNER.1).map(|bundle| bundle.collateral());
+        return;
+    }
     read(data);
     let mended = mended(data);
     read(&mended);
@@ -118,11 +151,11 @@ fn read(bytes: &[u8]) {
             .collect();
         assert_eq!(items.len(), bundle.manifest().items.len(), "every item is there once");
         assert_eq!(bundle.manifest().archive(signature(bundle.manifest()), &items), bytes);
-        let collateral = Collateral::from_bundle(bytes, &SIGNER.1);
-        assert_eq!(
-            bundle.collateral().ok().map(|set| set.digest()),
-            Some(collateral.digest()).filter(|_| bundle.collateral().is_ok())
-        );
+        let taken = Collateral::from_bundle(bytes, &SIGNER.1);
+        match bundle.collateral() {
+            Ok(set) => assert_eq!(set, taken),
+            Err(error) => assert_eq!(taken.source, Source::Refused(error)),
+        }
     }
 }
 
@@ -134,19 +167,14 @@ fn signature(manifest: &Manifest) -> [u8; 64] {
 fn mended(data: &[u8]) -> Vec<u8> {
     let mut bytes = data.to_vec();
     let mut at = 0;
-    while let Some(block) = bytes.get_mut(at..at + BLOCK) {
-        block[148..156].copy_from_slice(b"        ");
+    // A block of zeros ends the members.
+    while let Some(block) = bytes.get_mut(at..at + BLOCK).filter(|block| block[0] != 0) {
+        put(block, 148, b"        ");
         let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
-        if block[0] == 0 {
-            break;
-        }
-        let digits: String = block[124..135].iter().map(|byte| char::from(*byte)).collect();
         put(block, 148, format!("{sum:06o}\0 ").as_bytes());
+        let digits: String = block[124..135].iter().map(|byte| char::from(*byte)).collect();
         let Ok(len) = usize::from_str_radix(&digits, 8) else { break };
-        at = at.saturating_add(BLOCK).saturating_add(len.min(1 << 30).next_multiple_of(BLOCK));
-    }
-    if let Some(block) = bytes.get_mut(at..).filter(|rest| rest.first() == Some(&0)) {
-        put(block, 148, data.get(at + 148..at + 156).unwrap_or_default());
+        at += BLOCK + len.next_multiple_of(BLOCK);
     }
     bytes
 }

@@ -12,6 +12,7 @@ pub const TARGET: Target = Target {
     name: "ccel",
     run,
     seeds,
+    costly,
     limit_bytes: EVENT_LOG_MAX_BYTES,
     mutated_bytes: 32 * 1024,
     words: &["Spec ID Event03\\x00", "\\x0c\\x00\\x30\\x00", "\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff"],
@@ -26,6 +27,19 @@ fn seeds() -> Vec<Vec<u8>> {
     let log = simulated.event_log.iter().copied().take(4096).collect();
     seeds.extend([filled, log, simulated.acpi_table.clone()]);
     seeds
+}
+
+/// As many events as the area has room for, and one event with all of it.
+fn costly() -> Vec<Vec<u8>> {
+    let log = vector("tdx/trustee_CCEL_data_ovmf.unfilled");
+    let header = log[28..].first_chunk().map_or(0, |len| u32::from_le_bytes(*len) as usize) + 32;
+    let event = |len: usize| {
+        let fixed = [1u32, 8, 1].map(u32::to_le_bytes).concat();
+        [&fixed[..], &[0x0c, 0], &[7; 48], &(len as u32).to_le_bytes(), &vec![b'a'; len]].concat()
+    };
+    let events = event(0).repeat((EVENT_LOG_MAX_BYTES - header) / event(0).len());
+    let one = event(EVENT_LOG_MAX_BYTES - header - event(0).len());
+    vec![[&log[..header], &events].concat(), [&log[..header], &one].concat()]
 }
 
 fn run(data: &[u8]) {

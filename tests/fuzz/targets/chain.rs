@@ -12,7 +12,7 @@ use tiltyard_attestation::{
 };
 
 use super::Target;
-use super::ground::{NOW, elements, names, pem, vector};
+use super::ground::{NOW, elements, many_extensions, names, pem, vector, with_extensions};
 use super::snp::MINTED;
 use super::spdm::DEVICES;
 
@@ -20,6 +20,7 @@ pub const TARGET: Target = Target {
     name: "chain",
     run,
     seeds,
+    costly,
     limit_bytes: PEM_MAX_BYTES,
     mutated_bytes: CHAIN_MAX_BYTES + 64,
     words: &[
@@ -52,6 +53,20 @@ fn seeds() -> Vec<Vec<u8>> {
     ];
     let nvidia = [vector(hopper), pem(hopper).concat()];
     amd.chain(minted).chain(devices).chain(of_the_minted).chain(nvidia).collect()
+}
+
+/// Many extensions, many certificates.
+fn costly() -> Vec<Vec<u8>> {
+    let certificates = ["minted/vcek_turin.der", "minted/ask_turin.der", "minted/ark_turin.der"].map(vector);
+    let wide = |count| with_extensions(&certificates[0], &many_extensions(count));
+    let text = vector("nvidia/device/hopperCertChain.txt").repeat(7);
+    vec![
+        [&wide(1000)[..], &certificates[1], &certificates[2]].concat(),
+        [&wide(4000)[..], &certificates[1]].concat(),
+        certificates.concat().repeat(25),
+        pem("nvidia/device/hopperCertChain.txt").concat().repeat(8),
+        text[..PEM_MAX_BYTES.min(text.len())].to_vec(),
+    ]
 }
 
 fn run(data: &[u8]) {

@@ -6,12 +6,13 @@ use tiltyard_attestation::cmw::{
 };
 
 use super::Target;
-use super::ground::vector;
+use super::ground::{der, many_extensions, vector, with_extensions};
 
 pub const TARGET: Target = Target {
     name: "cmw",
     run,
     seeds,
+    costly,
     limit_bytes: CERTIFICATE_MAX_BYTES,
     mutated_bytes: 8 * 1024,
     words: &[
@@ -32,32 +33,32 @@ fn seeds() -> Vec<Vec<u8>> {
     let certificate = vector("minted/vcek_turin.der");
     let record = [0x82, 0x63, b'a', b'/', b'b', 0x42, 0xab, 0xcd];
     let tagged = [0xda, 0x63, 0x74, 0x76, 0xa7, 0x42, 0xab, 0xcd];
-    let within = |tag, content: &[u8]| [&[tag, content.len() as u8], content].concat();
     vec![
-        within(0x0c, br#"["a/b","q80",4]"#),
-        within(0x0c, br#"[30001,"q80"]"#),
-        within(0x04, &record),
-        within(0x30, &within(0x04, &tagged)),
-        with_extension(&certificate, &message).unwrap_or_default(),
+        der(0x0c, br#"["a/b","q80",4]"#),
+        der(0x0c, br#"[30001,"q80"]"#),
+        der(0x04, &record),
+        der(0x30, &der(0x04, &tagged)),
+        with_extensions(&certificate, &[extension(&message)]),
         message,
         certificate,
     ]
 }
 
-/// The certificate with the first extension's id and value replaced; whoever reads it verifies no signature.
-fn with_extension(certificate: &[u8], value: &[u8]) -> Option<Vec<u8>> {
-    const EXTENSIONS: u8 = 0xa3;
-    let at = certificate.windows(2).position(|window| window == [EXTENSIONS, 0x82])?;
-    let extension = [ID, &[0x04, value.len() as u8], value].concat();
-    let sized = |tag, content: &[u8]| {
-        let len = (content.len() as u16).to_be_bytes();
-        [&[tag, 0x82, len[0], len[1]], content].concat()
-    };
-    let extensions = sized(EXTENSIONS, &sized(0x30, &sized(0x30, &extension)));
-    let len = usize::from(u16::from_be_bytes([certificate[at + 2], certificate[at + 3]]));
-    let inner = [certificate.get(8..at)?, &extensions].concat();
-    let rest = certificate.get(at + 4 + len..)?;
-    Some(sized(0x30, &[&sized(0x30, &inner)[..], rest].concat()))
+/// A certificate of many extensions, and a message of the longest.
+fn costly() -> Vec<Vec<u8>> {
+    let certificate = vector("minted/vcek_turin.der");
+    let long = to_extension(EVIDENCE_MEDIA_TYPE, &vec![0xa5; CMW_MAX_BYTES / 4 * 3 - 64]).unwrap_or_default();
+    vec![
+        with_extensions(&certificate, &many_extensions(4000)),
+        with_extensions(&certificate, &[extension(&long)]),
+        long,
+        der(0x04, &[0x81; CMW_MAX_BYTES - 4]),
+    ]
+}
+
+/// Whoever reads it verifies no signature of the certificate.
+fn extension(value: &[u8]) -> Vec<u8> {
+    der(0x30, &[ID, &der(0x04, value)].concat())
 }
 
 fn run(data: &[u8]) {

@@ -17,6 +17,7 @@ pub const TARGET: Target = Target {
     name: "collateral",
     run,
     seeds,
+    costly,
     limit_bytes: COLLATERAL_FILE_MAX_BYTES,
     mutated_bytes: 32 * 1024,
     words: &[
@@ -36,10 +37,28 @@ fn seeds() -> Vec<Vec<u8>> {
     files.map(|name| vector(&name)).chain([quote_collateral(&MACHINE.collateral).into_bytes()]).collect()
 }
 
+/// One text of escapes, many members, and a list in hex.
+fn costly() -> Vec<Vec<u8>> {
+    let text = quote_collateral(&MACHINE.collateral);
+    let room = COLLATERAL_FILE_MAX_BYTES - text.len() - 64;
+    let first = |more: String| text.replacen('{', &format!("{{{more},"), 1).into_bytes();
+    let members: Vec<String> = (0..room / 12).map(|at| format!(r#""{at:07}":0"#)).collect();
+    vec![
+        first(format!(r#""more":"{}""#, "\\u0041".repeat(room / 6))),
+        first(members.join(",")),
+        first(format!(r#""more":{}{}"#, "[".repeat(15), "]".repeat(15))),
+        text.replacen(r#""root_ca_crl":""#, &format!(r#""root_ca_crl":"{}"#, "30".repeat(room / 2)), 1)
+            .into_bytes(),
+    ]
+}
+
 fn run(data: &[u8]) {
     let read = TdxCollateral::from_json(data);
     let Ok(set) = read else { return };
     assert!(data.len() <= COLLATERAL_FILE_MAX_BYTES);
+    if data.len() > TARGET.mutated_bytes {
+        return;
+    }
     let again = TdxCollateral::from_json(quote_collateral(&set).as_bytes());
     // PEM around a list and white space around a signature are not kept.
     assert_eq!(again.as_ref(), Ok(&set), "what is written is read as it was");

@@ -17,11 +17,13 @@ use super::Target;
 use super::ground::{NOW, joined, parts, put, vector};
 use super::snp::{MINTED, golden, policy, reference, resigned};
 use super::spdm::DEVICES;
+use super::tdx::MACHINE;
 
 pub const TARGET: Target = Target {
     name: "envelope",
     run,
     seeds,
+    costly,
     limit_bytes: EVIDENCE_MAX_BYTES,
     mutated_bytes: 24 * 1024,
     words: &[
@@ -52,6 +54,27 @@ fn seeds() -> Vec<Vec<u8>> {
         joined(&[&runtime.0, &config.0, &keys.tls_spki.0, boot, &report.0, device])
     };
     vec![vector("token/evidence.json"), of(b"", b""), of(&boot, &gpu.report)]
+}
+
+/// As many devices as a guest may have, each with as long a chain as it may have; and a log of the longest.
+fn costly() -> Vec<Vec<u8>> {
+    let gpu = &DEVICES.sets[0].evidence[0];
+    let chain = (chain_txt(&gpu.chain) + "\n").repeat(5);
+    let device = |kind, index| DeviceEvidence {
+        kind,
+        index,
+        report: gpu.report.clone().into(),
+        chain: chain.clone().into_bytes().into(),
+    };
+    let gpus = (0..16).map(|index| device(DeviceKind::Gpu, index));
+    let devices = gpus.chain((0..8).map(|index| device(DeviceKind::Switch, index))).collect();
+    let issued = &MACHINE.issued[0];
+    let cpu = CpuEvidence::Tdx {
+        quote: issued.quote.clone().into(),
+        event_log: issued.event_log.iter().copied().cycle().take(256 * 1024).collect::<Vec<u8>>().into(),
+    };
+    let written = |evidence: &Evidence| serde_json::to_vec(evidence).unwrap_or_default();
+    vec![written(&Evidence { devices, ..golden() }), written(&Evidence { cpu, ..golden() })]
 }
 
 fn run(data: &[u8]) {

@@ -13,6 +13,7 @@ pub const TARGET: Target = Target {
     name: "files",
     run,
     seeds,
+    costly,
     limit_bytes: EVIDENCE_MAX_BYTES,
     mutated_bytes: 32 * 1024,
     words: &[
@@ -45,6 +46,15 @@ fn seeds() -> Vec<Vec<u8>> {
     let short = [b"550.90.07".to_vec(), b"96.00.9F.00.01".to_vec(), b"[]".to_vec()];
     let genuine = vector("nvidia/device/hopperAttestationReport.txt");
     [list, hex, genuine].into_iter().chain(request).chain(short).collect()
+}
+
+/// A request whose every device would get a copy of a long nonce, and a list without end.
+fn costly() -> Vec<Vec<u8>> {
+    let device = r#"{"evidence":"","certificate":""}"#;
+    let list = vec![device; 20_000].join(",");
+    let nonce = "0".repeat(300_000);
+    let request = format!(r#"{{"arch":"HOPPER","nonce":"{nonce}","evidence_list":[{list}]}}"#);
+    vec![request.into_bytes(), vec![b'['; EVIDENCE_MAX_BYTES], vec![b'1'; 2 * REPORT_MAX_BYTES]]
 }
 
 fn run(data: &[u8]) {

@@ -95,6 +95,39 @@ pub fn elements(mut data: &[u8]) -> Vec<&[u8]> {
     found
 }
 
+/// One DER element.
+pub fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+    let len = (content.len() as u32).to_be_bytes();
+    let header = match len {
+        [0, 0, 0, len] if len < 0x80 => vec![tag, len],
+        [0, 0, 0, len] => vec![tag, 0x81, len],
+        [0, 0, high, low] => vec![tag, 0x82, high, low],
+        [0, high, mid, low] => vec![tag, 0x83, high, mid, low],
+        [a, b, c, d] => vec![tag, 0x84, a, b, c, d],
+    };
+    [&header[..], content].concat()
+}
+
+/// The certificate with other extensions, whose signature then is another's: some readers verify none.
+pub fn with_extensions(certificate: &[u8], extensions: &[Vec<u8>]) -> Vec<u8> {
+    const EXTENSIONS: u8 = 0xa3;
+    /// Of a sequence of 256 bytes or more.
+    const HEADER: usize = 4;
+    let outer = elements(certificate.get(HEADER..).unwrap_or_default());
+    let [signed, rest @ ..] = &outer[..] else { return Vec::new() };
+    let mut fields = elements(signed.get(HEADER..).unwrap_or_default());
+    let own = fields.pop();
+    assert!(own.is_some_and(|own| own.first() == Some(&EXTENSIONS)), "a certificate with extensions");
+    let extensions = der(EXTENSIONS, &der(0x30, &extensions.concat()));
+    der(0x30, &[&der(0x30, &[&fields.concat()[..], &extensions].concat())[..], &rest.concat()].concat())
+}
+
+/// As many extensions of ids of their own as are asked for, each empty.
+pub fn many_extensions(count: u16) -> Vec<Vec<u8>> {
+    let id = |at: u16| [0x55, 0x1d, 0x81 | (at >> 7) as u8 & 0x7f | 0x80, at as u8 & 0x7f];
+    (0..count).map(|at| der(0x30, &[der(0x06, &id(at)), der(0x04, &[])].concat())).collect()
+}
+
 /// Writes `bytes` at `at`, if they fit.
 pub fn put(to: &mut [u8], at: usize, bytes: &[u8]) {
     if let Some(place) = at.checked_add(bytes.len()).and_then(|end| to.get_mut(at..end)) {

@@ -18,6 +18,7 @@ pub const TARGET: Target = Target {
     name: "measure",
     run,
     seeds,
+    costly,
     limit_bytes: FIRMWARE_MAX_BYTES,
     mutated_bytes: 16 * 1024,
     words: &["ASEV", "TDVF", "HdrS", "MZ", "PE\\x00\\x00\\x64\\x86", "\\x0b\\x02", "\\x00\\x10\\x00\\x00"],
@@ -38,16 +39,34 @@ fn le(words: &[u32]) -> Vec<u8> {
 
 /// Two pages with both metadata tables, under one GUID table.
 fn firmware() -> Vec<u8> {
-    const SEV_AT: u32 = 0x400;
-    const TDVF_AT: u32 = 0x800;
-    let mut image = vec![0x5a; 2 * PAGE];
-    let end = image.len();
     let sev = [0x80_0000, 0x5000, 1, 0x80_d000, 0x1000, 2, 0x80_e000, 0x1000, 3, 0x81_1000, 0x1000, 0x10];
-    let sev = [b"ASEV".to_vec(), le(&[64, 1, 4]), le(&sev)].concat();
-    put(&mut image, end - SEV_AT as usize, &sev);
     let tdvf = [0, 0x2000, 0xffff_e000, 0, 0x2000, 0, 0, 1, 0, 0, 0x80_9000, 0, 0x2000, 0, 2, 0];
-    let tdvf = [b"TDVF".to_vec(), le(&[80, 1, 2]), le(&tdvf)].concat();
-    put(&mut image, end - TDVF_AT as usize, &tdvf);
+    firmware_of(2, &sev, &tdvf)
+}
+
+/// An image of the largest size that OVMF is built in, in which all memory is named that may be.
+fn costly() -> Vec<Vec<u8>> {
+    const PAGES: usize = 1024;
+    let len = (PAGES * PAGE) as u32;
+    let sev =
+        [0x1000_0000, 127 << 20, 1, 0x80_d000, 0x1000, 2, 0x80_e000, 0x1000, 3, 0x81_1000, 0x1000, 0x10];
+    let tdvf: Vec<u32> = (0..31).flat_map(|at| [0, len, 0x1000_0000 + at * len, 0, len, 0, 0, 1]).collect();
+    let mut large = kernel();
+    large.resize(4 << 20, 0);
+    vec![firmware_of(PAGES, &sev, &tdvf), large]
+}
+
+fn firmware_of(pages: usize, sev: &[u32], tdvf: &[u32]) -> Vec<u8> {
+    const SEV_AT: u32 = 0x400;
+    const TDVF_AT: u32 = 0xc00;
+    let mut image = vec![0x5a; pages * PAGE];
+    let end = image.len();
+    let table = |signature: &[u8; 4], row: usize, words: &[u32]| {
+        let header = [16 + 4 * words.len() as u32, 1, (words.len() / row) as u32];
+        [&signature[..], &le(&header), &le(words)].concat()
+    };
+    put(&mut image, end - SEV_AT as usize, &table(b"ASEV", 3, sev));
+    put(&mut image, end - TDVF_AT as usize, &table(b"TDVF", 8, tdvf));
     let entries = [
         (SEV, le(&[SEV_AT])),
         (HASHES, le(&[0x81_1a40, 0x200])),
@@ -143,6 +162,11 @@ fn seeds() -> Vec<Vec<u8>> {
 }
 
 fn run(data: &[u8]) {
+    if data.len() > TARGET.mutated_bytes {
+        let _ = (tdx::mrtd(data, PageOrder::PerPage), firmware_digest(data), kernel_hash_page(data));
+        let _ = authenticode_sha384(data);
+        return;
+    }
     as_firmware(data);
     as_kernel(data);
     if let Ok(text) = std::str::from_utf8(data)

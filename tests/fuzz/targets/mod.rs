@@ -32,9 +32,12 @@ pub struct Target {
     pub run: fn(&[u8]),
     /// Inputs to start from, made of the genuine vectors and of the simulator's.
     pub seeds: fn() -> Vec<Vec<u8>>,
+    /// Inputs at the parser's own limit, or near it, that are made to cost as much as they can.
+    pub costly: fn() -> Vec<Vec<u8>>,
     /// Longest input that the parser looks into, in bytes. `replay.rs` tries one byte more.
     pub limit_bytes: usize,
-    /// Longest input that mutation makes: over the limit where the limit is low, else as long as is quick.
+    /// Longest input that mutation makes: over the limit where the limit is low, else as long as is quick. What is
+    /// longer is read, and no more than that where its properties would cost several readings: its time counts.
     pub mutated_bytes: usize,
     /// Texts that mutation would not guess.
     pub words: &'static [&'static str],

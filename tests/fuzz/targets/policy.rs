@@ -19,6 +19,7 @@ pub const TARGET: Target = Target {
     name: "policy",
     run,
     seeds,
+    costly,
     limit_bytes: POLICY_MAX_BYTES,
     mutated_bytes: 16 * 1024,
     words: &[
@@ -87,12 +88,33 @@ fn seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
+/// More platforms than a policy takes, more images, and nesting without end.
+fn costly() -> Vec<Vec<u8>> {
+    let rows = |member: &str, row: &str| {
+        let count = (POLICY_MAX_BYTES - 256) / (row.len() + 1);
+        let list = vec![row; count].join(",");
+        format!(r#"{{"v":1,"preset":"lab",{}}}"#, member.replace("ROWS", &list)).into_bytes()
+    };
+    let platform = r#"{"kind":"gpu_ueid","id":"01","custody":"","enrolled_at":0,"revoked_at":null}"#;
+    let image = serde_json::to_string(&MINTED.reference.images[0]).unwrap_or_default();
+    vec![
+        rows(r#""platforms":[ROWS]"#, platform),
+        rows(r#""reference":{"images":[ROWS],"foreign_anchors":null}"#, &image),
+        rows(r#""backends":[ROWS]"#, r#""snp""#),
+        vec![b'['; POLICY_MAX_BYTES],
+        rows(r#""x":"ROWS""#, r"\u0041"),
+    ]
+}
+
 fn written(document: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(document).unwrap_or_default()
 }
 
 fn run(data: &[u8]) {
     policy(data);
+    if data.len() > TARGET.mutated_bytes {
+        return;
+    }
     if let Ok(config) = LaunchConfig::from_bytes(data) {
         assert_eq!(config.to_bytes(), data, "a launch configuration has one form");
     }
@@ -112,6 +134,10 @@ fn run(data: &[u8]) {
 fn policy(data: &[u8]) {
     let Ok(document) = PolicyDocument::from_bytes(data) else { return };
     assert!(data.len() <= POLICY_MAX_BYTES && document.v == 1);
+    if data.len() > TARGET.mutated_bytes {
+        let _ = document.policy().map(|policy| policy.digest());
+        return;
+    }
     assert_eq!(PolicyDocument::from_bytes(&written(&document)).as_ref(), Ok(&document));
     if let Ok(policy) = document.policy() {
         assert_eq!(policy.level(), document.preset, "a document never widens its preset");

@@ -14,7 +14,7 @@ use tiltyard_attestation::policy::{Level, PolicyDocument};
 use tiltyard_attestation::{Base64Bytes, Collateral, CpuExhibit, Exhibits, TrustAnchors, Verifier};
 
 use super::Target;
-use super::ground::{NOW, contains, names, vector};
+use super::ground::{NOW, contains, der, elements, names, vector};
 use super::snp::{MINTED, golden};
 use super::spdm::DEVICES;
 
@@ -22,6 +22,7 @@ pub const TARGET: Target = Target {
     name: "revocation",
     run,
     seeds,
+    costly,
     limit_bytes: CRL_MAX_BYTES,
     mutated_bytes: OCSP_MAX_BYTES + 64,
     words: &[
@@ -38,6 +39,21 @@ fn seeds() -> Vec<Vec<u8>> {
     let simulated = DEVICES.sets.iter().filter_map(|set| Some(set.answers.first()?.der.clone()));
     let minted = STATEMENTS.iter().map(|statement| statement.der.clone());
     minted.chain(intel).chain(simulated).collect()
+}
+
+/// A list of as many certificates as one may have; nobody signed it, so it is read and then refused.
+fn costly() -> Vec<Vec<u8>> {
+    let entry = |at: u32| der(0x30, &[der(0x02, &at.to_be_bytes()), der(0x17, b"261101000000Z")].concat());
+    let of = |list: &[u8], count: u32| {
+        let [signed, rest @ ..] = &elements(content(list, 0x30)?)[..] else { return None };
+        let fields = elements(content(signed, 0x30)?);
+        let (extensions, before) = fields.split_last()?;
+        let revoked = der(0x30, &(0x0100_0000..0x0100_0000 + count).map(entry).collect::<Vec<_>>().concat());
+        let signed = der(0x30, &[&before.concat()[..], &revoked, extensions].concat());
+        Some(der(0x30, &[&signed[..], &rest.concat()].concat()))
+    };
+    let (amd, nvidia) = (vector("minted/good.crl"), vector("nvidia/minted/empty.crl"));
+    [of(&amd, 40_000), of(&nvidia, 600)].into_iter().flatten().collect()
 }
 
 fn run(data: &[u8]) {
@@ -69,7 +85,7 @@ static STATEMENTS: LazyLock<Vec<Statement>> = LazyLock::new(|| {
 
 /// Content of the first element, which must have this tag.
 fn content(der: &[u8], tag: u8) -> Option<&[u8]> {
-    let element = *super::ground::elements(der).first()?;
+    let element = *elements(der).first()?;
     let header = match element {
         [found, 0x82, ..] if *found == tag => 4,
         [found, 0x81, ..] if *found == tag => 3,
@@ -92,12 +108,12 @@ fn signed(der: &[u8]) -> Option<&[u8]> {
         // OCSPResponse (RFC 6960 4.2.1): status, then the answer's type and bytes.
         [0x0a, 1, 0, rest @ ..] => {
             let bytes = content(content(rest, 0xa0)?, 0x30)?;
-            let octets = super::ground::elements(bytes).get(1).copied()?;
+            let octets = elements(bytes).get(1).copied()?;
             content(content(octets, 0x04)?, 0x30)?
         }
         _ => outer,
     };
-    super::ground::elements(basic).first().copied()
+    elements(basic).first().copied()
 }
 
 /// No statement that nobody signed says anything.

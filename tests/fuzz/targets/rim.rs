@@ -17,6 +17,7 @@ pub const TARGET: Target = Target {
     name: "rim",
     run,
     seeds,
+    costly,
     limit_bytes: RIM_MAX_BYTES,
     mutated_bytes: 32 * 1024,
     words: &[
@@ -53,6 +54,30 @@ fn seeds() -> Vec<Vec<u8>> {
     let files = names("nvidia/rim").into_iter().filter(|name| !name.ends_with(".md"));
     let simulated = DEVICES.sets.iter().filter_map(|set| Some(set.rims.first()?.xml.clone().into_bytes()));
     files.map(|name| vector(&name)).chain(simulated).collect()
+}
+
+/// The limits of a manifest's text one at a time: white space, references, elements, depth, namespaces, attributes.
+fn costly() -> Vec<Vec<u8>> {
+    let text =
+        String::from_utf8(vector("nvidia/rim/nvat_NV_GPU_DRIVER_GH100_550.144.03.xml")).unwrap_or_default();
+    let room = RIM_MAX_BYTES - text.len() - 64;
+    let Some(at) = text.find("<ns0:Payload") else { return Vec::new() };
+    let with = |more: String| [&text[..at], &more, &text[at..]].concat().into_bytes();
+    let nested = |open: &dyn Fn(usize) -> String, depth: usize| {
+        (0..depth).map(open).collect::<String>() + &"</a>".repeat(depth)
+    };
+    let namespaces = |at: usize| format!(r#"<a xmlns:n{at}="urn:{at}" n{at}:b="">"#);
+    let attributes: String = (0..100).map(|at| format!(r#" b{at}="{at}""#)).collect();
+    vec![
+        with(" \r\n".repeat(room / 3)),
+        with("&#9;".repeat(room / 4)),
+        with(format!(r#"<a b="{}"/>"#, "&#9;".repeat(room / 4 - 8))),
+        with("<a/>".repeat(700)),
+        with(format!("<a{attributes}/>").repeat(room / (attributes.len() + 4))),
+        with(nested(&namespaces, 28)),
+        with("<!---->".repeat(200)),
+        with("]]&gt;".repeat(room / 6)),
+    ]
 }
 
 fn run(data: &[u8]) {

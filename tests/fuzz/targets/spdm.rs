@@ -12,6 +12,8 @@ use tiltyard_attestation::nvidia::{
 use tiltyard_attestation::policy::Level;
 use tiltyard_attestation::{AppraisalPolicy, Collateral, Links, Submod, Trace, TrustAnchors};
 use tiltyard_simulator::nvidia::keys::{KeyName, Keyring, SIGNATURE_BYTES};
+use tiltyard_simulator::nvidia::opaque::OpaqueField;
+use tiltyard_simulator::nvidia::spdm::{Block, ReportFields};
 use tiltyard_simulator::nvidia::{EvidenceSet, Lab};
 
 use super::Target;
@@ -21,6 +23,7 @@ pub const TARGET: Target = Target {
     name: "spdm",
     run,
     seeds,
+    costly,
     limit_bytes: REPORT_MAX_BYTES,
     mutated_bytes: REPORT_MAX_BYTES + 64,
     words: &[
@@ -35,6 +38,14 @@ fn seeds() -> Vec<Vec<u8>> {
     let simulated =
         DEVICES.sets.iter().flat_map(|set| set.evidence.first().into_iter().chain(set.evidence.last()));
     [GENUINE.report.clone()].into_iter().chain(simulated.map(|one| one.report.clone())).collect()
+}
+
+/// As many measurements and opaque fields as a report has room for.
+fn costly() -> Vec<Vec<u8>> {
+    let blocks = (1..=120).map(|index| Block::genuine(index, [index; 48])).collect();
+    let opaque = (0..250).map(|kind| OpaqueField::new(kind, Vec::new())).collect();
+    let keys = Keyring::from_seed(SEED);
+    vec![ReportFields::genuine([1; 32], blocks, opaque, DEVICES.gpu.clone()).issue(&keys)]
 }
 
 fn run(data: &[u8]) {

@@ -2,7 +2,7 @@
 
 use tiltyard_attestation::collateral::TDX_ITEM_MAX_BYTES;
 use tiltyard_attestation::tdx::PcsAnswers;
-use tiltyard_attestation::{TdxCollateral, Trace};
+use tiltyard_attestation::{Base64Bytes, TdxCollateral, Trace};
 use tiltyard_simulator::intel::Key;
 
 use super::Target;
@@ -14,6 +14,7 @@ pub const TARGET: Target = Target {
     name: "tcb",
     run,
     seeds,
+    costly,
     limit_bytes: TDX_ITEM_MAX_BYTES,
     mutated_bytes: 24 * 1024,
     words: &[
@@ -55,13 +56,32 @@ fn seeds() -> Vec<Vec<u8>> {
     ]
 }
 
+/// As many levels and identities as a document has room for.
+fn costly() -> Vec<Vec<u8>> {
+    let text = |bytes: &Base64Bytes| String::from_utf8_lossy(&bytes.0).into_owned();
+    let info = text(&MACHINE.collateral.tcb_info);
+    let repeated = |list: &str| {
+        let mut document: serde_json::Value = serde_json::from_str(&info).ok()?;
+        let rows = document.get_mut(list)?.as_array_mut()?;
+        let row = rows.last()?.clone();
+        let count = (TDX_ITEM_MAX_BYTES - info.len()) / (row.to_string().len() + 1);
+        rows.extend(std::iter::repeat_n(row, count));
+        Some(document.to_string().into_bytes())
+    };
+    ["tcbLevels", "tdxModuleIdentities"].into_iter().filter_map(repeated).collect()
+}
+
 fn run(data: &[u8]) {
     if data.len() > TDX_ITEM_MAX_BYTES {
         // Items reach the verifier as they are: its own limit is `envelope`'s to try.
         return;
     }
-    let [tcb_info, pck_crl, root_ca_crl, qe_identity] = parts(data);
     let (machine, honest) = (&*MACHINE, &MACHINE.collateral);
+    let [tcb_info, pck_crl, root_ca_crl, qe_identity] = match data.first() {
+        // TCB info alone, which then may be as long as it can be.
+        Some(b'{') => [data, &honest.pck_crl.0, &honest.root_ca_crl.0, &honest.qe_identity.0],
+        _ => parts(data),
+    };
     let sign = |text: &[u8]| machine.keys.keys().sign_raw(Key::TcbSigning, text).to_vec().into();
     let set = TdxCollateral {
         tcb_info: tcb_info.to_vec().into(),

@@ -16,6 +16,7 @@ pub const TARGET: Target = Target {
     name: "tdx",
     run,
     seeds,
+    costly,
     limit_bytes: QUOTE_MAX_BYTES,
     mutated_bytes: QUOTE_MAX_BYTES + 64,
     words: &["-----BEGIN CERTIFICATE-----\\x0a", "-----END CERTIFICATE-----\\x0a"],
@@ -30,6 +31,21 @@ fn seeds() -> Vec<Vec<u8>> {
     let others = OTHERS.iter().map(|name| trimmed(name));
     let simulated = MACHINE.issued.iter().map(|issued| issued.quote.clone());
     genuine.chain(others).chain(simulated).collect()
+}
+
+/// A chain of as many certificates as a quote has room for.
+fn costly() -> Vec<Vec<u8>> {
+    let quote = &MACHINE.issued[0].quote;
+    let Some(at) = offsets(quote) else { return Vec::new() };
+    let text = at.auth + u16_at(quote, at.auth_length).unwrap_or_default() + 6;
+    let chain = quote[text..].strip_suffix(&[0]).unwrap_or(&quote[text..]);
+    let mut long = [&quote[..text], &chain.repeat(8)].concat();
+    long.truncate(QUOTE_MAX_BYTES);
+    for covered in [at.signed_end + 4, at.outer_type + 6, text] {
+        let len = (QUOTE_MAX_BYTES - covered) as u32;
+        put(&mut long, covered - 4, &len.to_le_bytes());
+    }
+    vec![long]
 }
 
 fn run(data: &[u8]) {

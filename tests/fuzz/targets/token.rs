@@ -19,6 +19,7 @@ pub const TARGET: Target = Target {
     name: "token",
     run,
     seeds,
+    costly,
     limit_bytes: TOKEN_MAX_BYTES,
     mutated_bytes: 8 * 1024,
     words: &[
@@ -75,6 +76,18 @@ fn seeds() -> Vec<Vec<u8>> {
         [&parts[0][..], &[SPLIT], &parts[1]].concat()
     });
     tokens.chain(opened).collect()
+}
+
+/// Claims of many members and of deep ones, and a token of many parts.
+fn costly() -> Vec<Vec<u8>> {
+    const ROOM: usize = TOKEN_MAX_BYTES / 4 * 3 - 512;
+    let members: Vec<String> = (0..ROOM / 10).map(|at| format!(r#""{at:05}":0"#)).collect();
+    vec![
+        format!("{{{}}}", members.join(",")).into_bytes(),
+        [vec![b'['; ROOM / 2], vec![b']'; ROOM / 2]].concat(),
+        vec![b'.'; TOKEN_MAX_BYTES],
+        vec![b'A'; TOKEN_MAX_BYTES],
+    ]
 }
 
 fn run(data: &[u8]) {
