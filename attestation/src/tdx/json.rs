@@ -139,6 +139,10 @@ impl<'a> Names<'a> {
         }
         self.others.insert(name)
     }
+
+    fn len(&self) -> usize {
+        self.first.iter().flatten().count() + self.others.len()
+    }
 }
 
 /// A member's name: copied only where the text escapes a character of it.
