@@ -24,6 +24,7 @@ pub struct Challenge {
     pub(crate) peer: Option<Vec<u8>>,
     pub(crate) devices: Option<EarlierDevices>,
     pub(crate) fleet: Vec<PlatformId>,
+    pub(crate) tcb_evaluation: u32,
 }
 
 /// The last full appraisal of this guest's devices; a renewal rests on it for an hour (BND-10).
@@ -58,6 +59,7 @@ impl Challenge {
             peer: None,
             devices: None,
             fleet: Vec::new(),
+            tcb_evaluation: 0,
         }
     }
 
@@ -77,7 +79,14 @@ impl Challenge {
         Self { devices: Some(earlier), ..self }
     }
 
-    /// Refuses devices that other guests hold at this time, by UEID (GPU-15).
+    /// Demands Intel's collateral of at least this evaluation number: the highest that the caller ever accepted
+    /// (TDX-10).
+    pub fn with_tcb_evaluation(self, number: u32) -> Self {
+        Self { tcb_evaluation: number, ..self }
+    }
+
+    /// Refuses devices that other guests hold at this time, each by UEID and by device key, which outlives a change of
+    /// firmware (GPU-15).
     pub fn with_fleet(self, fleet: Vec<PlatformId>) -> Self {
         Self { fleet, ..self }
     }

@@ -126,6 +126,8 @@ pub struct DeviceFacts {
     pub architecture: Architecture,
     /// Serial number of the leaf certificate.
     pub ueid: PlatformId,
+    /// SHA-256 of the device's own public key, which outlives a change of firmware; none where its chain holds none.
+    pub device_key: Option<Hex<32>>,
     /// Empty on a switch.
     pub driver: String,
     pub vbios: String,

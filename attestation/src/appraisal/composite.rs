@@ -3,6 +3,7 @@
 use super::Verifier;
 use super::envelope::Bound;
 use crate::binding::Runtime;
+use crate::challenge::Challenge;
 use crate::checks::Code;
 use crate::collateral::Collateral;
 use crate::config::LaunchConfig;
@@ -88,6 +89,7 @@ impl<'a> Statement<'a> {
 pub(super) struct Judge<'v> {
     pub(super) verifier: &'v Verifier,
     pub(super) collateral: &'v Collateral,
+    pub(super) challenge: &'v Challenge,
     pub(super) bound: &'v Bound,
     /// Unix seconds.
     pub(super) now: u64,
@@ -131,7 +133,14 @@ impl<'v> Judge<'v> {
                 CpuFacts::Snp(Box::new(demands.judge(report, trace)))
             }
             AuthenticStatement::Tdx { quote, event_log } => {
-                let demands = tdx::Demands { policy, reference, config, event_log: Some(event_log), now };
+                let demands = tdx::Demands {
+                    policy,
+                    reference,
+                    config,
+                    event_log: Some(event_log),
+                    accepted_evaluation: self.challenge.tcb_evaluation,
+                    now,
+                };
                 CpuFacts::Tdx(Box::new(demands.judge(quote, trace)))
             }
         }

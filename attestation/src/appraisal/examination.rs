@@ -203,7 +203,8 @@ impl Desk<'_> {
                 let authentic = authority.authenticate(quote, trace)?;
                 self.same_report_data(report_data, trace);
                 let event_log = event_log.as_deref();
-                let demands = tdx::Demands { policy, reference, config: None, event_log, now };
+                let demands =
+                    tdx::Demands { policy, reference, config: None, event_log, accepted_evaluation: 0, now };
                 facts.tdx = Some(demands.judge(&authentic, trace));
                 Ok(())
             }

@@ -125,7 +125,7 @@ impl Verifier {
         let known_chain = statement.known_chain(collateral, now);
         let statement = statement.or_chain(&known_chain);
         let bound = envelope::bind(challenge, evidence, &statement, now, trace)?;
-        let judge = Judge { verifier: self, collateral, bound: &bound, now };
+        let judge = Judge { verifier: self, collateral, challenge, bound: &bound, now };
         let authentic = judge.authenticate(statement, trace)?;
         let certificates: Vec<Certificates> =
             evidence.devices.iter().map(|device| Certificates::from_pem(&device.chain.0)).collect();

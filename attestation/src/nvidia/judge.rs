@@ -53,6 +53,7 @@ impl DeviceDemands<'_> {
             index: self.index,
             architecture: architecture?,
             ueid: device.identity().ueid().clone(),
+            device_key: device.identity().device_key(),
             driver,
             vbios: facts.vbios().to_string(),
             mode,

@@ -27,7 +27,7 @@ pub struct SetDemands<'a> {
     pub boot: Option<&'a BootDocument>,
     /// An earlier full appraisal that evidence without devices rests on (BND-10).
     pub earlier: Option<&'a EarlierDevices>,
-    /// UEIDs of devices that other guests hold at this time.
+    /// UEIDs and device keys of devices that other guests hold at this time.
     pub fleet: &'a [PlatformId],
 }
 
@@ -49,7 +49,8 @@ impl SetDemands<'_> {
         let (mut ueids, mut keys) = (BTreeSet::new(), BTreeSet::new());
         for identity in devices.iter().map(AuthenticDevice::identity) {
             let (ueid, name) = (identity.ueid(), ueid_decimal(identity.ueid()));
-            if self.fleet.contains(ueid) {
+            let key_held = identity.device_key().is_some_and(|key| self.fleet.contains(&key.into()));
+            if self.fleet.contains(ueid) || key_held {
                 return Judged::fail(
                     Code::DuplicateDevice,
                     EXPECTED,

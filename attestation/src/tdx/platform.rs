@@ -23,6 +23,8 @@ pub struct Demands<'a> {
     pub config: Option<&'a LaunchConfig>,
     /// The area of the guest's CCEL log, whole; an empty one is none.
     pub event_log: Option<&'a [u8]>,
+    /// Highest evaluation number of Intel's collateral that the caller ever accepted; 0 when it remembers none.
+    pub accepted_evaluation: u32,
     /// Unix seconds.
     pub now: u64,
 }
@@ -98,15 +100,14 @@ impl Demands<'_> {
             let expected = "a floor for the collateral's evaluation number";
             return self.policy.absent(Code::TcbEvalTooOld, expected, "no TDX floor is named");
         };
-        let expected = format!("at least {}", floor.tcb_evaluation);
+        let least = floor.tcb_evaluation.max(self.accepted_evaluation);
+        let expected = format!("at least {least}");
         match (endorsed, endorsed.and_then(Endorsed::evaluation)) {
             (None, _) => self.policy.absent(Code::CollateralMissing, expected, NO_COLLATERAL),
             (Some(_), None) => {
                 Judged::fail(Code::TcbEvalTooOld, expected, "no genuine collateral to tell it")
             }
-            (Some(_), Some(got)) => {
-                Judged::require(got >= floor.tcb_evaluation, Code::TcbEvalTooOld, expected, got)
-            }
+            (Some(_), Some(got)) => Judged::require(got >= least, Code::TcbEvalTooOld, expected, got),
         }
     }
 

@@ -45,7 +45,14 @@ impl Genuine {
         let judged = Quote::parse(quote, &mut trace).and_then(|quote| {
             let authority = Authority { anchors, policy, links, collateral, now: *now };
             let authentic = authority.authenticate(quote, &mut trace)?;
-            let demands = Demands { policy, reference: None, config: None, event_log: None, now: *now };
+            let demands = Demands {
+                policy,
+                reference: None,
+                config: None,
+                event_log: None,
+                accepted_evaluation: 0,
+                now: *now,
+            };
             Ok(demands.judge(&authentic, &mut trace))
         });
         let accepted = trace.findings().is_empty();

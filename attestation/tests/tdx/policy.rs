@@ -107,6 +107,16 @@ fn tdx_10_the_evaluation_number_is_at_or_above_the_floor() {
         let case = with_floor(level, |floor| floor.tcb_evaluation = 18);
         assert_eq!(findings(&case), [(CheckId::Tdx10, Code::TcbEvalTooOld), REPLAY], "{level:?}");
     }
+    // What the caller accepted before counts like a floor; a lower one lifts nothing.
+    let remembered = |accepted_evaluation, floor_at| Case {
+        accepted_evaluation,
+        ..with_floor(Level::Standard, |floor| floor.tcb_evaluation = floor_at)
+    };
+    assert_eq!(findings(&remembered(17, 1)), [REPLAY]);
+    for (accepted, floor_at) in [(18, 1), (18, 17), (1, 18)] {
+        let found = findings(&remembered(accepted, floor_at));
+        assert_eq!(found, [(CheckId::Tdx10, Code::TcbEvalTooOld), REPLAY], "{accepted}, {floor_at}");
+    }
 }
 
 #[test]

@@ -56,6 +56,7 @@ pub struct Case {
     pub policy: AppraisalPolicy,
     pub reference: Option<ReferenceValues>,
     pub event_log: Option<Vec<u8>>,
+    pub accepted_evaluation: u32,
     pub now: u64,
 }
 
@@ -73,6 +74,7 @@ impl Case {
             policy: AppraisalPolicy::preset(Level::Lab),
             reference: None,
             event_log: None,
+            accepted_evaluation: 0,
             now: TODAY,
         }
     }
@@ -116,6 +118,7 @@ impl Case {
         let authority = Authority { anchors, policy, links, collateral, now: *now };
         let authentic = authority.authenticate(quote, trace)?;
         let demands = Demands {
+            accepted_evaluation: self.accepted_evaluation,
             policy,
             reference: self.reference.as_ref(),
             config: None,

@@ -126,7 +126,8 @@ fn accepts(quote: &[u8], authority: &Authority<'_>, event_log: Option<&[u8]>, tr
     let judged = Quote::parse(quote, trace).and_then(|quote| {
         let authentic = authority.authenticate(quote, trace)?;
         let Authority { policy, now, .. } = *authority;
-        let demands = Demands { policy, reference: None, config: None, event_log, now };
+        let demands =
+            Demands { policy, reference: None, config: None, event_log, accepted_evaluation: 0, now };
         Ok(demands.judge(&authentic, trace))
     });
     if let Ok(facts) = judged {

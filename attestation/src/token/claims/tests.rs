@@ -61,6 +61,7 @@ fn snp(product: Product, signing_key: SigningKey) -> SnpFacts {
 
 fn device(kind: DeviceKind, index: u8) -> DeviceFacts {
     DeviceFacts {
+        device_key: None,
         kind,
         index,
         architecture: match kind {

@@ -9,6 +9,7 @@ fn facts(kind: DeviceKind) -> DeviceFacts {
         DeviceKind::Switch => (Architecture::Ls10, "", None),
     };
     DeviceFacts {
+        device_key: None,
         kind,
         index: 0,
         architecture,

@@ -39,6 +39,8 @@ pub(super) struct Attested {
     pub anchors: Anchors,
     /// In full, or none: a renewal may rest on an earlier appraisal of them.
     pub devices: Vec<HeldDevice>,
+    /// Evaluation number of the collateral that a TDX quote was appraised with.
+    pub tcb_evaluation: Option<u32>,
     /// Unix seconds.
     pub at: u64,
 }
@@ -57,11 +59,8 @@ impl From<&AttestationResult> for Attested {
             nonce: runtime.nonce,
             evidence: result.evidence(),
             anchors: result.anchors(),
-            devices: result
-                .devices()
-                .iter()
-                .map(|device| HeldDevice::new(device.ueid.clone(), device.kind))
-                .collect(),
+            devices: result.devices().iter().map(HeldDevice::new).collect(),
+            tcb_evaluation: result.cpu().tdx().and_then(|facts| facts.tcb_evaluation),
             at: result.appraised_at(),
         }
     }
@@ -124,7 +123,7 @@ impl Core {
             Channel::Exporter(exporter) => challenge.with_channel(exporter),
             Channel::InProcess => challenge,
         };
-        let challenge = self.with_devices(challenge, &lease, now)?;
+        let challenge = self.with_memory(challenge, &lease, now)?;
         let result = self.verifier.appraise(challenge, evidence, collateral, now)?;
         // Charter, `kem_floor`: a guest can't be talked down to X25519 alone.
         if self.charter.kem_floor == KemFloor::Hybrid && result.keys().hpke().kem != KEM_XWING {
@@ -135,11 +134,14 @@ impl Core {
         Ok(result)
     }
 
-    /// What this broker knows of devices: this lease's from before (BND-10), and those of other guests (GPU-15).
-    fn with_devices(&self, challenge: Challenge, lease: &Hex<16>, now: u64) -> Result<Challenge, Denial> {
+    /// What this broker remembers: this lease's devices from before (BND-10), those of other guests (GPU-15), and the
+    /// newest collateral of Intel's that it accepted (TDX-10).
+    fn with_memory(&self, challenge: Challenge, lease: &Hex<16>, now: u64) -> Result<Challenge, Denial> {
         let state = self.state();
         let connection = state.store.read();
-        let challenge = challenge.with_fleet(devices::of_others(connection, lease, now)?);
+        let challenge = challenge
+            .with_fleet(devices::of_others(connection, lease, now)?)
+            .with_tcb_evaluation(store::tcb_evaluation(connection)?);
         Ok(match devices::earlier(connection, lease)? {
             Some(earlier) => challenge.with_devices(earlier),
             None => challenge,

@@ -79,6 +79,9 @@ impl Core {
         let not_after = now.saturating_add(self.charter.limits.lease_s).min(self.charter.not_after);
         self.claim(connection, attested, order.as_deref(), held, not_after, now)?;
         hold_devices(connection, attested, now)?;
+        if let Some(number) = attested.tcb_evaluation {
+            store::accept_tcb_evaluation(connection, number)?;
+        }
         let opened = self.keys(connection, attested, order.as_deref(), request, now)?;
         if attested.role == Role::Referee {
             self.hold_log(connection, attested, request)?;
@@ -353,7 +356,7 @@ fn hold_devices(connection: &Connection, attested: &Attested, now: u64) -> Resul
         return Ok(());
     }
     let others = devices::of_others(connection, &attested.lease, now)?;
-    if let Some(twice) = attested.devices.iter().find(|device| others.contains(&device.ueid)) {
+    if let Some(twice) = attested.devices.iter().find(|device| device.ids().any(|id| others.contains(&id))) {
         let detail = format!("device {} is held by another guest", twice.ueid);
         let reason = Some(tiltyard_attestation::Code::DuplicateDevice.as_str());
         return Err(Denial { reason, ..Denial::new(Code::PolicyDeny, detail) });

@@ -107,6 +107,26 @@ pub(crate) fn set_fact(connection: &Connection, name: &str, value: &[u8]) -> Res
     Ok(())
 }
 
+/// Name of the fact that holds the highest evaluation number of Intel's collateral that was ever accepted.
+const TCB_EVALUATION: &str = "tcb_evaluation";
+
+/// That number; 0 before any.
+pub(crate) fn tcb_evaluation(connection: &Connection) -> Result<u32, StoreError> {
+    let damaged = || StoreError::Damaged { what: "the evaluation number" };
+    match fact(connection, TCB_EVALUATION)? {
+        None => Ok(0),
+        Some(bytes) => Ok(u32::from_be_bytes(bytes.try_into().map_err(|_| damaged())?)),
+    }
+}
+
+/// Remembers `number` if it is higher.
+pub(crate) fn accept_tcb_evaluation(connection: &Connection, number: u32) -> Result<(), StoreError> {
+    if number > tcb_evaluation(connection)? {
+        set_fact(connection, TCB_EVALUATION, &number.to_be_bytes())?;
+    }
+    Ok(())
+}
+
 /// A wrapped private key of the home itself.
 pub(crate) fn secret(connection: &Connection, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
     let mut query = connection.prepare_cached("SELECT wrapped FROM secrets WHERE name = ?1")?;

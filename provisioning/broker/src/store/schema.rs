@@ -39,7 +39,7 @@ CREATE INDEX leases_of_task ON leases(charter, task);
 -- GPUs and switches of a lease's guest, as last appraised in full: its renewals rest on that for an hour, and no other
 -- guest may show them while the lease lives.
 CREATE TABLE devices(
-  lease BLOB NOT NULL REFERENCES leases(lease), ueid BLOB NOT NULL, is_switch INTEGER NOT NULL,
+  lease BLOB NOT NULL REFERENCES leases(lease), ueid BLOB NOT NULL, device_key BLOB, is_switch INTEGER NOT NULL,
   appraised_at INTEGER NOT NULL, PRIMARY KEY (lease, ueid)) STRICT;
 
 -- Orders that their referee gave up before any guest was leased for them: none will be.

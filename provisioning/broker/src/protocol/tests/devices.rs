@@ -8,7 +8,7 @@ use super::*;
 use crate::store::devices;
 
 fn device(ueid: u8, is_switch: bool) -> HeldDevice {
-    HeldDevice { ueid: PlatformId::new(&[ueid]).unwrap(), is_switch }
+    HeldDevice { ueid: PlatformId::new(&[ueid]).unwrap(), device_key: None, is_switch }
 }
 
 fn gpus(ueids: &[u8]) -> Vec<HeldDevice> {
@@ -125,4 +125,30 @@ fn a_guest_without_devices_has_nothing_to_rest_on() {
     let referee = yard.referee(1);
     yard.grant(&referee, &asks(&[], None)).unwrap();
     assert_eq!((yard.earlier(1), yard.fleet(2, NOW)), (None, vec![]));
+}
+
+#[test]
+fn a_device_is_known_by_its_key_after_a_change_of_firmware() {
+    let yard = Yard::new();
+    let referee = yard.referee(1);
+    let with_key = |ueid, key| HeldDevice { device_key: Some(Hex([key; 32])), ..device(ueid, false) };
+    yard.grants(&yard.trainer_with(&referee, 2, vec![with_key(7, 0xaa)])).unwrap();
+    assert_eq!(yard.fleet(3, NOW), [PlatformId::new(&[7]).unwrap(), Hex([0xaa; 32]).into()]);
+    let denial = yard.grants(&yard.trainer_with(&referee, 3, vec![with_key(9, 0xaa)])).unwrap_err();
+    assert_eq!((denial.code, denial.reason), (Code::PolicyDeny, Some("DuplicateDevice")));
+    yard.grants(&yard.trainer_with(&referee, 4, vec![with_key(9, 0xbb)])).unwrap();
+}
+
+#[test]
+fn the_newest_collateral_that_was_accepted_is_remembered_and_never_an_older_one() {
+    let yard = Yard::new();
+    let referee = yard.referee(1);
+    let accepted = || crate::store::tcb_evaluation(yard.durable().read()).unwrap();
+    assert_eq!(accepted(), 0);
+    for (lease, number, highest) in [(2, Some(18), 18), (3, Some(20), 20), (4, Some(19), 20), (5, None, 20)] {
+        let (mut guest, order) = yard.trainer_with(&referee, lease, vec![]);
+        guest.attested.tcb_evaluation = number;
+        yard.grants(&(guest, order)).unwrap();
+        assert_eq!(accepted(), highest);
+    }
 }

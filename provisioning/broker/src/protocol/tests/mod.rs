@@ -159,6 +159,7 @@ impl Guest {
             evidence: Hex(random()),
             anchors: Anchors::Vendor,
             devices: Vec::new(),
+            tcb_evaluation: None,
             at,
         };
         Self { attested, signing, hpke }
