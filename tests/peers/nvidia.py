@@ -52,7 +52,10 @@ def main() -> None:
         make(home, WHEELS, BASE)
         complete.write_text(stamp, encoding="ascii")
     if sys.argv[1] != "--fetch":
-        os.execv(own, [str(own), str(HERE / "nvidia_verifier.py"), sys.argv[1]])
+        argument = sys.argv[1] if sys.argv[1].startswith("--") else str(pathlib.Path(sys.argv[1]).resolve())
+        # The verifier leaves a log where it runs.
+        os.chdir(home)
+        os.execv(own, [str(own), str(HERE / "nvidia_verifier.py"), argument])
 
 
 if __name__ == "__main__":

@@ -33,11 +33,12 @@ impl Python {
             command
         };
         let absent = |error: std::io::Error| format!("python3: {error}");
-        // It may ask at the terminal whether it may fetch its packages.
-        let fetched = python("--fetch").stdout(Stdio::null()).status().map_err(absent)?;
+        // It may ask at the terminal whether it may fetch its packages; our own output may be a file.
+        let fetched = python("--fetch").stdout(std::io::stderr()).status().map_err(absent)?;
         if !fetched.success() {
             return Err(format!(
-                "`python3 {SCRIPT} --fetch` ended with {fetched}; what it said stands above"
+                "its pinned packages are not here ({fetched}, its reason on stderr); run `python3 {SCRIPT} --fetch`, \
+                 at a terminal or with CI=true"
             ));
         }
         let mut child = python("--serve")
