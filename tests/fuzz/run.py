@@ -27,6 +27,7 @@ LIMIT_MIB = 512
 # What may be kept of one target, so that all stay under 3 MiB; `replay.rs` asserts both bounds.
 KEPT_BYTES = 180 * 1024
 KEPT_FILE_BYTES = 32 * 1024
+KEPT_FILES = 200
 # Exit codes of libFuzzer.
 FINDINGS = {70: "over %d s" % HANGS_S, 71: "over %d MiB" % LIMIT_MIB, 76: "leak", 77: "panic"}
 STATUS = re.compile(r"#(\d+)\s+\w+\s+cov: (\d+) ft: (\d+)")
@@ -188,15 +189,22 @@ def keep(name: str, longest: int) -> None:
     done = subprocess.run(words, env=environment, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         sys.exit(f"fuzz: {name}: the corpus could not be merged\n{done.stderr[-800:]}")
+    choose(name, home, kept)
+
+
+def choose(name: str, home: pathlib.Path, kept: pathlib.Path) -> None:
+    """Of what was chosen, as much as may be kept: short inputs first, and of very many a share of every length."""
     seeds = {path.read_bytes() for path in (home / "seeds").iterdir()}
-    inputs = sorted((path for path in chosen.iterdir() if path.read_bytes() not in seeds), key=lambda path: (path.stat().st_size, path.name))
+    inputs = [path for path in (home / "chosen").iterdir() if path.stat().st_size <= KEPT_FILE_BYTES and path.read_bytes() not in seeds]
+    inputs.sort(key=lambda path: (path.stat().st_size, path.name))
+    share = inputs if len(inputs) <= KEPT_FILES else [inputs[at * len(inputs) // KEPT_FILES] for at in range(KEPT_FILES)]
     for path in kept.iterdir():
         if re.fullmatch(r"[0-9a-f]{40}", path.name):
             path.unlink()
     total = count = 0
-    for path in inputs:
+    for path in share:
         size = path.stat().st_size
-        if size <= KEPT_FILE_BYTES and total + size <= KEPT_BYTES:
+        if total + size <= KEPT_BYTES:
             shutil.copyfile(path, kept / path.name)
             total, count = total + size, count + 1
     print(f"{name:12} {count} of {len(inputs)} inputs kept, {total} bytes", file=sys.stderr)
