@@ -62,6 +62,7 @@ pub mod evidence;
 pub mod measure;
 pub mod nvidia;
 pub mod policy;
+pub mod printable;
 pub mod reference;
 pub mod result;
 pub mod snp;
