@@ -39,7 +39,7 @@ pub(crate) fn with_utc(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::utc;
+    use super::{utc, with_utc};
 
     #[test]
     fn dates_of_the_system_tool() {

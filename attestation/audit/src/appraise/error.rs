@@ -56,27 +56,20 @@ fn told(error: &PolicyError) -> String {
 }
 
 impl InputError {
-    /// Arguments that don't go together, whatever the files hold.
-    pub(crate) fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::Nothing
-                | Self::TwoCpus
-                | Self::Needs { .. }
-                | Self::Pairs { .. }
-                | Self::TooMany { .. }
-                | Self::PolicyName { .. }
-                | Self::TwoSources
-        )
-    }
-
     /// The stable name of the failure.
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::File(error) => error.code(),
             Self::Policy { .. } | Self::Anchors { .. } | Self::TdxCollateral { .. } => "E_SYNTAX",
             Self::Clock => "E_CLOCK",
-            _ => "E_USAGE",
+            // Arguments that don't go together, whatever the files hold.
+            Self::Nothing
+            | Self::TwoCpus
+            | Self::Needs { .. }
+            | Self::Pairs { .. }
+            | Self::TooMany { .. }
+            | Self::PolicyName { .. }
+            | Self::TwoSources => "E_USAGE",
         }
     }
 }

@@ -38,9 +38,17 @@ fn endorsement(examined: &Examined) -> Option<Paragraph> {
             "The report that was given is not shown to be signed by this key, so nothing that it says counts."
         }
     };
+    // SNP-06 names the product that the chain is of.
+    let milan = match examined.row(CPU, CheckId::Snp06) {
+        Some(row) if row.got.starts_with("Milan") => MILAN,
+        _ => "",
+    };
     Some(Paragraph {
         title: "An endorsement key of AMD",
-        text: format!("The key's certificate chains to {}, {time}. {report}", root_of(examined, "AMD")),
+        text: format!(
+            "The key's certificate chains to {}, {time}. {report}{milan}",
+            root_of(examined, "AMD")
+        ),
     })
 }
 
@@ -65,10 +73,7 @@ fn snp(facts: &SnpFacts, examined: &Examined) -> Paragraph {
         None => {}
     }
     if facts.product == Product::Milan {
-        text.push_str(
-            " Keys of this generation (Milan) are known to be extractable in software, so such a report can be forged by \
-             whoever extracted one; that is why only level lab takes it (SECURITY, T4).",
-        );
+        text.push_str(MILAN);
     }
     text.push_str(
         " Whoever holds the report knows this of the guest that asked for it, at the moment when it asked; the report does \
@@ -76,6 +81,10 @@ fn snp(facts: &SnpFacts, examined: &Examined) -> Paragraph {
     );
     Paragraph { title: "An AMD SEV-SNP guest", text }
 }
+
+/// Why only `lab` takes this generation.
+const MILAN: &str = " Keys of this generation (Milan) are known to be extractable in software, so such a report can be \
+                     forged by whoever extracted one; that is why only level lab takes it (SECURITY, T4).";
 
 /// What a debug guest is.
 const DEBUG: &str = " This is a debug guest: the host can read and change its memory at any time, so nothing in it is secret.";

@@ -134,14 +134,21 @@ fn verdict(examined: &Examined) -> Paragraph {
         }
     };
     let found = match examination.conclusion {
-        Conclusion::Refused => "The evidence is refused",
-        Conclusion::NothingContradicted => "Nothing that was looked at is contradicted",
+        Conclusion::Refused => {
+            let mut ids: Vec<&str> =
+                examination.findings.iter().map(|finding| finding.check.as_str()).collect();
+            ids.dedup();
+            format!("The evidence is refused at level {level} by {}", ids.join(", "))
+        }
+        Conclusion::NothingContradicted => {
+            format!("Nothing that was looked at is contradicted at level {level}")
+        }
     };
     let taint = match examined.taint() {
         Some(taint) => format!(" {taint}: no hardware vendor vouches for any of it."),
         None => String::new(),
     };
-    Paragraph { title: "The verdict", text: format!("{found} at level {level}: {counts}.{taint} {means}") }
+    Paragraph { title: "The verdict", text: format!("{found}: {counts}.{taint} {means}") }
 }
 
 /// Whose root a part was verified to.
@@ -163,7 +170,10 @@ fn freshness(examined: &Examined) -> Option<Paragraph> {
     // A row that compared a nonce has it on both sides.
     let equal: Vec<_> =
         rows.iter().filter(|row| row.verdict == Verdict::Pass && row.expected == row.got).collect();
-    let reports = examination.facts.snp.is_some() || examination.facts.tdx.is_some() || !rows.is_empty();
+    // Certificates and manifests answer no question.
+    let facts = &examination.facts;
+    let reports =
+        facts.snp.is_some() || facts.tdx.is_some() || rows.iter().any(|row| row.check == CheckId::Gpu04);
     if !reports && !examined.given.nonce {
         return None;
     }
