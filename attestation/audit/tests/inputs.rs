@@ -286,6 +286,26 @@ fn errors_are_json_where_results_are() {
     }
 }
 
+/// What a tournament's bundle is held against.
+#[test]
+fn files_beside_a_bundle_have_the_same_exit_codes() {
+    let folder = folder("beside");
+    let (bundle, bad) = (folder.join("bundle.tar"), folder.join("bad"));
+    fs::write(&bundle, tiltyard_provisioning::bundle::BundleWriter::new().finish()).unwrap();
+    fs::write(&bad, "garbage").unwrap();
+    let (bundle, bad) = (bundle.to_str().unwrap(), bad.to_str().unwrap());
+    for (more, code) in [
+        (&["--anchors", bad][..], 1),
+        (&["--collateral", bad, "--collateral-key", KEY], 1),
+        (&["--collateral", bundle, "--collateral-key", KEY], 3),
+        (&["--collateral", bundle], 2),
+    ] {
+        let output = audit(&[&["verify", bundle], more].concat());
+        assert_eq!(output.status.code(), Some(code), "{more:?}: {}", stderr(&output));
+        assert_eq!(output.stdout, b"", "{more:?}");
+    }
+}
+
 #[test]
 fn times_are_rfc_3339_or_seconds_everywhere() {
     let bundle = folder("times").join("bundle.tar");

@@ -136,6 +136,28 @@ fn certificates_and_manifests_alone_are_authentic() {
     );
 }
 
+/// A signature that does not hold takes the report or quote away, and not the chain.
+#[test]
+fn a_chain_is_authentic_without_what_it_signed() {
+    let text = explain(&broken("chain"), NOW, &[]);
+    says(
+        &text,
+        &["The certificates of gpu0 chain to NVIDIA's root", "The report of gpu0 is refused"],
+        &["Nothing authentic"],
+    );
+    let mut quote = fs::read(format!("{VECTORS}tdx/dcapqvl_tdx_quote")).unwrap();
+    // In the trust domain's own report data.
+    quote[600] ^= 1;
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("audit-prose/quote");
+    fs::write(&path, quote).unwrap();
+    let text = explain(&format!("--tdx-quote {}", path.display()), NOW, &[]);
+    says(
+        &text,
+        &["A PCK certificate of Intel", "not shown to be signed under it"],
+        &["Nothing authentic", "trust domain was"],
+    );
+}
+
 #[test]
 fn what_is_not_authentic_was_verified_to_nothing() {
     let text = explain("--tdx-quote tdx/dcapqvl_sgx_quote", NOW, &[]);

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use serde::Serialize;
-use tiltyard_attestation::printable::plain_lines;
+use tiltyard_attestation::printable::{plain, plain_lines};
 
 use super::OutputForm;
 
@@ -36,4 +36,10 @@ pub(super) fn failure(form: OutputForm, code: &str, error: &str) {
         OutputForm::Text => format!("tiltyard-broker: {}", plain_lines(error)),
     };
     let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// What the parser of arguments says, each line by itself.
+pub(super) fn usage(error: &str) {
+    let lines: Vec<String> = error.lines().map(plain).collect();
+    let _ = writeln!(io::stderr().lock(), "{}", lines.join("\n"));
 }

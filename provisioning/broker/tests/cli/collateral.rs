@@ -147,7 +147,23 @@ fn names_of_files_say_nothing_to_the_terminal() {
         .output()
         .unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!text.contains('\u{1b}'), "{text:?}");
     assert!(text.ends_with("\n  make one with `tiltyard-broker init`\n"), "{text:?}");
+}
+
+/// What the parser of arguments repeats; and help that was asked for, in whole sentences.
+#[test]
+fn usage_says_nothing_to_the_terminal_and_help_is_whole() {
+    let run =
+        |args: &[&str]| Command::new(env!("CARGO_BIN_EXE_tiltyard-broker")).args(args).output().unwrap();
+    let output = run(&["charter", "\u{1b}[2J\u{202e}"]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text.contains("\u{fffd}[2J\u{fffd}") && text.contains("\n"), "{text:?}");
+    let output = run(&["charter", "sign", "--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("Sign a charter, once its changes and its digest p were shown\n"), "{text}");
 }
 
 #[test]

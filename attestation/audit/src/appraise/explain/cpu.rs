@@ -18,8 +18,23 @@ pub(super) fn paragraph(examined: &Examined) -> Option<Paragraph> {
     match (&facts.snp, &facts.tdx) {
         (Some(snp), _) => Some(self::snp(snp, examined)),
         (None, Some(tdx)) => Some(self::tdx(tdx, examined)),
-        (None, None) => endorsement(examined),
+        (None, None) => endorsement(examined).or_else(|| pck(examined)),
     }
+}
+
+/// A PCK chain that holds, under a quote that does not.
+fn pck(examined: &Examined) -> Option<Paragraph> {
+    // What is unknown of its revocation is a warning, and said below.
+    let holds = matches!(examined.verdict(CPU, CheckId::Tdx07), Some(Verdict::Pass | Verdict::Warning));
+    holds.then(|| Paragraph {
+        title: "A PCK certificate of Intel",
+        text: format!(
+            "The platform's certificate chains to {} and is valid as of {}. The quote that was given is not shown to be \
+             signed under it, so nothing that it says counts.",
+            root_of(examined, "Intel"),
+            utc(examined.examination.at)
+        ),
+    })
 }
 
 /// A chain that holds, without a report that its key signed.
@@ -66,11 +81,11 @@ fn snp(facts: &SnpFacts, examined: &Examined) -> Paragraph {
     );
     match examined.failed(CPU, CheckId::Snp18) {
         Some(Code::PolicyDebug) => text.push_str(DEBUG),
-        Some(_) => text.push_str(
+        Some(Code::PolicyMigration) => text.push_str(
             " This guest may be moved to another machine by an agent of the host's, so what holds for this one need not \
              hold for the next.",
         ),
-        None => {}
+        Some(_) | None => {}
     }
     if facts.product == Product::Milan {
         text.push_str(MILAN);

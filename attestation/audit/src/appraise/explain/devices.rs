@@ -122,24 +122,35 @@ fn matched(device: &DeviceFacts, submod: &str, examined: &Examined) -> String {
     }
 }
 
-/// Devices of which only the certificates were given.
+/// Devices of which the certificates hold, and no report does.
 fn chains(examined: &Examined) -> Option<Paragraph> {
-    let alone: Vec<&str> = submods(examined)
+    let shown: Vec<String> = examined.examination.facts.devices.iter().map(submod).collect();
+    let (with_report, alone): (Vec<&str>, Vec<&str>) = submods(examined)
         .into_iter()
         .filter(|submod| {
-            examined.passed(submod, &[CheckId::Gpu03]) && examined.row(submod, CheckId::Gpu01).is_none()
+            examined.passed(submod, &[CheckId::Gpu03]) && !shown.iter().any(|shown| shown == submod)
         })
-        .collect();
-    (!alone.is_empty()).then(|| Paragraph {
-        title: "Certificates of NVIDIA devices",
-        text: format!(
-            "The certificates of {} chain to {} and are valid as of {}. No report was given with them, so they say that \
-             such a device was made, and nothing of its state.",
-            alone.join(", "),
-            root_of(examined, "NVIDIA"),
-            utc(examined.examination.at)
-        ),
-    })
+        .partition(|submod| examined.row(submod, CheckId::Gpu01).is_some());
+    let mut sentences = vec![format!(
+        "The certificates of {} chain to {} and are valid as of {}",
+        [with_report.as_slice(), &alone].concat().join(", "),
+        root_of(examined, "NVIDIA"),
+        utc(examined.examination.at)
+    )];
+    if !alone.is_empty() {
+        sentences.push(
+            "Certificates without a report say that such a device was made, and nothing of its state"
+                .to_owned(),
+        );
+    }
+    if !with_report.is_empty() {
+        sentences.push(format!(
+            "The report of {} is refused, so nothing that it says counts",
+            with_report.join(", ")
+        ));
+    }
+    (sentences.len() > 1)
+        .then(|| Paragraph { title: "Certificates of NVIDIA devices", text: sentences.join(". ") + "." })
 }
 
 /// Manifests by themselves.
