@@ -62,6 +62,7 @@ pub mod evidence;
 pub mod measure;
 pub mod nvidia;
 pub mod policy;
+pub mod printable;
 pub mod reference;
 pub mod result;
 pub mod snp;
@@ -69,7 +70,8 @@ pub mod tdx;
 pub mod token;
 
 pub use appraisal::{
-    Conclusion, CpuExhibit, DeviceExhibit, Examination, Exhibits, Facts, Nonce, Refusal, Verifier,
+    Conclusion, CpuExhibit, DeviceExhibit, Examination, Exhibits, Facts, GPUS_MAX, Nonce, Refusal,
+    SWITCHES_MAX, Verifier,
 };
 pub use bytes::{Base64Bytes, BytesError, Hex};
 pub use chain::{ChainError, ForeignAnchors, ForeignArk, Links, TrustAnchors};

@@ -1,27 +1,30 @@
 //! Command line.
 
-use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 use tiltyard_attestation::checks::CHECKS;
-use tiltyard_attestation::collateral::{self, CollateralReadError};
-use tiltyard_attestation::{Collateral, Conclusion, Hex};
+use tiltyard_attestation::{Collateral, Conclusion, ForeignAnchors, Hex, collateral};
 use tiltyard_provisioning::bundle::BUNDLE_MAX_BYTES;
 
-use crate::appraise::{self, Examined, LowCollateral, LowEvidence};
-use crate::text::{Colour, Detail, coloured};
+use crate::appraise::{self, Explained, FileError, LowCollateral, LowEvidence, Table};
+use crate::error::{Failed, unparsed};
+use crate::output::{Target, print};
+use crate::text::{Colour, Detail, coloured, plain};
 use crate::token::LowToken;
-use crate::verify::{Audit, Overall, Pins, verify};
+use crate::verify::{Audit, Overall, Pins, verify_owned};
 
 /// Largest anchor document, in bytes.
 const ANCHORS_MAX_BYTES: u64 = 1024 * 1024;
 
 /// Checks a tournament's bundle offline.
 ///
-/// Exit codes: 0 nothing contradicted, 1 a file could not be read or written, 2 usage, 3 a claim failed.
+/// Exit codes: 0 nothing contradicted, 1 a file could not be read, written or understood, 2 usage, 3 refused.
 #[derive(Debug, Parser)]
 #[command(name = "tiltyard-audit", version)]
 struct LowArgs {
@@ -69,6 +72,8 @@ struct LowAppraise {
 struct LowExplain {
     #[command(flatten)]
     evidence: LowEvidence,
+    #[arg(long, value_enum, default_value_t = OutputForm::Text)]
+    output: OutputForm,
 }
 
 #[derive(Debug, Subcommand)]
@@ -113,97 +118,124 @@ struct LowVerify {
     /// Ed25519 key of whoever signed the bundles
     #[arg(long, value_name = "HEX", requires = "collateral")]
     collateral_key: Option<Hex<32>>,
-    /// Time of the audit: nothing may be later, and what is valid no more is printed
-    #[arg(long, value_name = "UNIX")]
+    /// Time of the audit, RFC 3339 or Unix seconds: nothing may be later, and what is valid no more is printed
+    #[arg(long, value_name = "TIME", value_parser = appraise::time)]
     at: Option<u64>,
     /// Print each claim, also where all of a kind hold
     #[arg(long)]
     all: bool,
 }
 
+/// How results and errors are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum OutputForm {
+pub(crate) enum OutputForm {
     Text,
     Json,
 }
 
-/// Why the audit did not come to a verdict.
-#[derive(Debug, thiserror::Error)]
-enum Failed {
-    #[error("{}: {error}", path.display())]
-    Read { path: PathBuf, error: io::Error },
-    #[error("{}: expected at most {max} bytes, found {got}", path.display())]
-    TooLarge { path: PathBuf, max: u64, got: u64 },
-    #[error("{}: {error}", path.display())]
-    Write { path: PathBuf, error: io::Error },
-    #[error("{}: is the bundle itself\n  name another file with --html", path.display())]
-    SameFile { path: PathBuf },
-    #[error("{}: expected a regular file", path.display())]
-    NotAFile { path: PathBuf },
-    #[error(transparent)]
-    Input(#[from] appraise::InputError),
-    #[error(transparent)]
-    File(#[from] appraise::FileError),
-    #[error("{}: {error}", path.display())]
-    Collateral { path: PathBuf, error: CollateralReadError },
-    #[error("standard output: {0}")]
-    Print(io::Error),
-    #[error("report: {0}")]
-    Report(#[from] askama::Error),
-    #[error("report: {0}")]
-    Json(#[from] serde_json::Error),
-}
-
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let done = match LowArgs::parse().command {
-        LowCommand::Verify(args) => run(&args),
-        LowCommand::Appraise(args) => appraise(&args),
-        LowCommand::Explain(args) => explain(&args),
-        LowCommand::Collateral(LowBundle::Inspect { bundle, output }) => {
-            inspect(&bundle, output, Demand::Signed)
-        }
-        LowCommand::Collateral(LowBundle::Verify { bundle, output }) => {
-            inspect(&bundle, output, Demand::Current)
-        }
-        LowCommand::Token { token, output } => read_token(&token, output),
-        LowCommand::Checks { output } => checks(output).map(|()| ExitCode::SUCCESS),
+    let command = match LowArgs::try_parse() {
+        Ok(args) => args.command,
+        Err(error) => return unparsed(&error, form_of(std::env::args_os())),
     };
-    done.unwrap_or_else(|failed| {
-        // Nobody is left to tell if this fails too.
-        let _ = writeln!(io::stderr(), "tiltyard-audit: {failed}");
-        ExitCode::from(if matches!(&failed, Failed::Input(error) if error.is_usage()) { 2 } else { 1 })
-    })
+    let form = command.form();
+    command.run().unwrap_or_else(|failed| failed.report(form))
+}
+
+/// The form that was asked for in arguments that can't be parsed.
+fn form_of(args: impl Iterator<Item = OsString>) -> OutputForm {
+    let args: Vec<OsString> = args.collect();
+    let json = args.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json")
+        || args.iter().any(|arg| arg == "--output=json");
+    if json { OutputForm::Json } else { OutputForm::Text }
+}
+
+impl LowCommand {
+    fn form(&self) -> OutputForm {
+        match self {
+            Self::Verify(LowVerify { output, .. })
+            | Self::Appraise(LowAppraise { output, .. })
+            | Self::Explain(LowExplain { output, .. })
+            | Self::Collateral(LowBundle::Inspect { output, .. } | LowBundle::Verify { output, .. })
+            | Self::Token { output, .. }
+            | Self::Checks { output } => *output,
+        }
+    }
+
+    fn run(&self) -> Result<ExitCode, Failed> {
+        match self {
+            Self::Verify(args) => run(args),
+            Self::Appraise(args) => appraise(args),
+            Self::Explain(args) => explain(args),
+            Self::Collateral(LowBundle::Inspect { bundle, output }) => {
+                inspect(bundle, *output, Demand::Signed)
+            }
+            Self::Collateral(LowBundle::Verify { bundle, output }) => {
+                inspect(bundle, *output, Demand::Current)
+            }
+            Self::Token { token, output } => read_token(token, *output),
+            Self::Checks { output } => checks(*output).map(|()| ExitCode::SUCCESS),
+        }
+    }
 }
 
 fn run(args: &LowVerify) -> Result<ExitCode, Failed> {
-    let bundle = read(&args.bundle, BUNDLE_MAX_BYTES as u64)?;
-    let anchors = args.anchors.as_deref().map(|path| read(path, ANCHORS_MAX_BYTES)).transpose()?;
+    let inputs: Vec<PathBuf> =
+        [&args.bundle].into_iter().chain(&args.anchors).chain(&args.collateral).cloned().collect();
+    let target = args.html.as_deref().map(|path| Target::new(path, &inputs)).transpose()?;
+    let anchors = args.anchors.as_deref().map(anchors).transpose()?;
     let collateral = args
         .collateral
         .iter()
         .map(|path| {
-            let bytes = read(path, collateral::BUNDLE_MAX_BYTES as u64)?;
+            let bytes = appraise::read(path, collateral::BUNDLE_MAX_BYTES as u64)?;
             Collateral::from_file(&bytes, args.collateral_key.as_ref())
                 .map_err(|error| Failed::Collateral { path: path.clone(), error })
         })
         .collect::<Result<Vec<_>, _>>()?;
     let (owner_key, operator_key) = (args.owner_key, args.operator_key);
     let pins = Pins { owner_key, operator_key, anchors, collateral, at: args.at };
-    let audit = verify(&bundle, &pins);
-    if let Some(path) = &args.html {
-        // The page would replace what it reports on.
-        if path.canonicalize().ok().is_some_and(|html| args.bundle.canonicalize().ok() == Some(html)) {
-            return Err(Failed::SameFile { path: path.clone() });
-        }
-        let page = crate::report::html(&audit)?;
-        fs::write(path, page).map_err(|error| Failed::Write { path: path.clone(), error })?;
+    let audit = verify_owned(bundle(&args.bundle)?, &pins);
+    if let Some(target) = target {
+        target.write(&crate::report::html(&audit)?)?;
     }
     print(&shown(&audit, args)?)?;
     Ok(match audit.verdict {
         Overall::Pass => ExitCode::SUCCESS,
         Overall::Fail => ExitCode::from(3),
     })
+}
+
+/// The bundle's bytes. A file may be large, so its first block is looked at before the rest is read.
+fn bundle(path: &Path) -> Result<Vec<u8>, Failed> {
+    const BLOCK: u64 = 512;
+    const EXPECTED: &str = "a bundle: an archive (ustar) of one tournament";
+    let form = |bytes: &[u8]| FileError::Form {
+        path: path.to_owned(),
+        expected: EXPECTED,
+        got: if bytes.is_empty() { "an empty file" } else { "another form" }.to_owned(),
+    };
+    // What is no regular file is refused before it is opened: a pipe would wait.
+    let kind = fs::metadata(path).ok().and_then(|metadata| appraise::other_kind(&metadata.file_type()));
+    if kind.is_none() {
+        let failed = |error| FileError::Read { path: path.to_owned(), error };
+        let mut head = Vec::new();
+        File::open(path).map_err(failed)?.take(BLOCK).read_to_end(&mut head).map_err(failed)?;
+        if !appraise::is_archive(&head) {
+            return Err(form(&head).into());
+        }
+    }
+    Ok(appraise::read(path, BUNDLE_MAX_BYTES as u64)?)
+}
+
+/// A set of anchors as a document: what can't be read is told before the audit.
+fn anchors(path: &Path) -> Result<Vec<u8>, Failed> {
+    let bytes = appraise::read(path, ANCHORS_MAX_BYTES)?;
+    match ForeignAnchors::from_bytes(&bytes) {
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(Failed::Anchors { path: path.to_owned(), what: plain(&error.to_string()) }),
+    }
 }
 
 /// Exit code of a verdict: 0 nothing contradicted, 3 refused.
@@ -215,26 +247,30 @@ fn verdict(conclusion: Conclusion) -> ExitCode {
 }
 
 fn appraise(args: &LowAppraise) -> Result<ExitCode, Failed> {
-    let evidence = args.evidence.read()?;
-    let examination = evidence.examine();
-    if let Some(path) = &args.html {
-        let page = appraise::html(&examination)?;
-        fs::write(path, page).map_err(|error| Failed::Write { path: path.clone(), error })?;
+    let target = args.html.as_deref().map(|path| Target::new(path, &args.evidence.paths())).transpose()?;
+    let examined = args.evidence.read()?.examine();
+    if let Some(target) = target {
+        target.write(&appraise::html(&examined)?)?;
     }
     let colour = if io::stdout().is_terminal() { Colour::On } else { Colour::Off };
     print(&match args.output {
-        OutputForm::Text => appraise::text(&examination, &evidence.notes, colour),
-        OutputForm::Json => {
-            format!("{}\n", serde_json::to_string_pretty(&Examined::new(&examination, &evidence.notes))?)
-        }
+        OutputForm::Text => appraise::text(&examined, colour),
+        OutputForm::Json => json(&Table::new(&examined))?,
     })?;
-    Ok(verdict(examination.conclusion))
+    Ok(verdict(examined.examination.conclusion))
 }
 
 fn explain(args: &LowExplain) -> Result<ExitCode, Failed> {
-    let examination = args.evidence.read()?.examine();
-    print(&appraise::explain(&examination))?;
-    Ok(verdict(examination.conclusion))
+    let examined = args.evidence.read()?.examine();
+    print(&match args.output {
+        OutputForm::Text => appraise::explain(&examined),
+        OutputForm::Json => json(&Explained::new(&examined))?,
+    })?;
+    Ok(verdict(examined.examination.conclusion))
+}
+
+fn json(document: &impl Serialize) -> Result<String, Failed> {
+    Ok(format!("{}\n", serde_json::to_string_pretty(document)?))
 }
 
 /// What a bundle must be for exit code 0.
@@ -248,7 +284,7 @@ fn inspect(bundle: &LowCollateral, output: OutputForm, demand: Demand) -> Result
     let inspected = bundle.inspect(appraise::now(bundle.at)?)?;
     print(&match output {
         OutputForm::Text => inspected.text(),
-        OutputForm::Json => format!("{}\n", serde_json::to_string_pretty(&inspected)?),
+        OutputForm::Json => json(&inspected)?,
     })?;
     let holds = match demand {
         Demand::Signed => inspected.refused.is_none(),
@@ -261,7 +297,7 @@ fn read_token(token: &LowToken, output: OutputForm) -> Result<ExitCode, Failed> 
     let read = token.read(appraise::now(token.at)?)?;
     print(&match output {
         OutputForm::Text => read.text(),
-        OutputForm::Json => format!("{}\n", serde_json::to_string_pretty(&read)?),
+        OutputForm::Json => json(&read)?,
     })?;
     Ok(if read.holds() { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
@@ -271,13 +307,13 @@ fn shown(audit: &Audit, args: &LowVerify) -> Result<String, Failed> {
     let colour = if io::stdout().is_terminal() { Colour::On } else { Colour::Off };
     Ok(match args.output {
         OutputForm::Text => coloured(audit, detail, colour),
-        OutputForm::Json => format!("{}\n", serde_json::to_string_pretty(audit)?),
+        OutputForm::Json => json(audit)?,
     })
 }
 
 fn checks(output: OutputForm) -> Result<(), Failed> {
     print(&match output {
-        OutputForm::Json => format!("{}\n", serde_json::to_string_pretty(CHECKS)?),
+        OutputForm::Json => json(&CHECKS)?,
         OutputForm::Text => CHECKS
             .iter()
             .map(|check| {
@@ -286,24 +322,4 @@ fn checks(output: OutputForm) -> Result<(), Failed> {
             })
             .collect(),
     })
-}
-
-/// The whole file, once its length is within bounds.
-fn read(path: &Path, max: u64) -> Result<Vec<u8>, Failed> {
-    let failed = |error| Failed::Read { path: path.to_owned(), error };
-    let metadata = fs::metadata(path).map_err(failed)?;
-    // A device or pipe has no length to check before it is read.
-    if !metadata.is_file() {
-        return Err(Failed::NotAFile { path: path.to_owned() });
-    }
-    let got = metadata.len();
-    if got > max {
-        return Err(Failed::TooLarge { path: path.to_owned(), max, got });
-    }
-    fs::read(path).map_err(failed)
-}
-
-fn print(text: &str) -> Result<(), Failed> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failed::Print)
 }

@@ -18,9 +18,28 @@ pub(crate) fn utc(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
+/// The text with the date beside each number that can only be a time: ten digits by themselves, of the years 2001 to
+/// 2099. No size and no version in a check's text is as large.
+pub(crate) fn with_utc(text: &str) -> String {
+    const TIMES: std::ops::Range<u64> = 1_000_000_000..4_102_444_800;
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        // A number inside a word or a digest is none.
+        let begins = at - rest[..at].chars().rev().take_while(char::is_ascii_alphanumeric).count();
+        let end = rest[at..].find(|c: char| !c.is_ascii_alphanumeric()).map_or(rest.len(), |len| at + len);
+        out.push_str(&rest[..end]);
+        if let Some(seconds) = rest[begins..end].parse().ok().filter(|time| TIMES.contains(time)) {
+            out.push_str(&format!(" ({})", utc(seconds)));
+        }
+        rest = &rest[end..];
+    }
+    out + rest
+}
+
 #[cfg(test)]
 mod tests {
-    use super::utc;
+    use super::{utc, with_utc};
 
     #[test]
     fn dates_of_the_system_tool() {
@@ -39,5 +58,20 @@ mod tests {
     #[test]
     fn any_number_is_some_date() {
         assert!(utc(u64::MAX).ends_with("UTC"));
+    }
+
+    #[test]
+    fn times_have_their_date_and_other_numbers_none() {
+        for (text, shown) in [
+            ("1795392000", "1795392000 (2026-11-23 00:00:00 UTC)"),
+            ("from 1795392000, to", "from 1795392000 (2026-11-23 00:00:00 UTC), to"),
+            (
+                "a1795392000 1795392000f 17953920001 0x1795392000 7",
+                "a1795392000 1795392000f 17953920001 0x1795392000 7",
+            ),
+            ("", ""),
+        ] {
+            assert_eq!(with_utc(text), shown);
+        }
     }
 }

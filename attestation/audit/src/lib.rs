@@ -9,9 +9,11 @@ mod args;
 mod claim;
 mod date;
 mod documents;
+mod error;
 mod facts;
 mod guests;
 mod log;
+mod output;
 mod promises;
 mod report;
 mod roll;
@@ -26,4 +28,4 @@ pub use facts::{CharterFacts, DatasetFacts, Entrant, EntrantTask, GuestFacts, Im
 pub use promises::{Kept, LIMITS, Limit, Promise};
 pub use report::html;
 pub use text::{Detail, text};
-pub use verify::{Audit, Overall, Pins, verify};
+pub use verify::{Audit, Overall, Pins, verify, verify_owned};

@@ -1,7 +1,9 @@
 //! The audit as lines for a terminal.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
+pub(crate) use tiltyard_attestation::printable::plain;
 use tiltyard_attestation::result::Anchors;
 
 use crate::claim::{Claim, Outcome};
@@ -52,8 +54,9 @@ pub fn text(audit: &Audit, detail: Detail) -> String {
 pub(crate) fn coloured(audit: &Audit, detail: Detail, colour: Colour) -> String {
     let mut out = String::new();
     for line in lines(audit, detail, colour) {
-        // Nothing from a bundle may move the cursor or colour the verdict.
-        out.extend(line.chars().map(|c| if c.is_control() && c != '\u{1b}' { '\u{fffd}' } else { c }));
+        // Nothing from a bundle may move the cursor or colour the verdict; the escapes left are those of our colours.
+        let parts: Vec<String> = line.split('\u{1b}').map(plain).collect();
+        out.push_str(&parts.join("\u{1b}"));
         out.push('\n');
     }
     out
@@ -195,9 +198,9 @@ fn verdict(audit: &Audit, colour: Colour) -> String {
     format!("{word}: {passed} shown, {failed} contradicted, {open} not shown{roots}")
 }
 
-/// Text from a bundle without the one character that a terminal obeys.
-pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+/// A path as a terminal may show it: whoever made the file chose its name.
+pub(crate) fn shown(path: &Path) -> String {
+    plain(&path.to_string_lossy())
 }
 
 #[cfg(test)]

@@ -64,7 +64,9 @@ impl LowToken {
             Demands { keys: &self.key, audience: &audience, now, holder: Holder::Signing(&self.guest_key) };
         // A file of text ends with a line break, a token does not.
         let text = std::str::from_utf8(input.bytes.trim_ascii_end())
-            .map_err(|_| input.form("a token: JWS in its compact form", "other bytes"))?;
+            .ok()
+            .filter(|text| is_compact(text))
+            .ok_or_else(|| input.form("a token: JWS in its compact form", "another text or no text"))?;
         Ok(match token::verify(text, &demands, |_, _| true) {
             Ok(token) => Read::good(&token, now),
             Err(error) => {
@@ -132,12 +134,25 @@ impl Read {
                 members(&part.ear_trustworthiness_vector)
             );
         }
-        out.push_str("\nGOOD: signed by a named key, for this reader, this guest and this time\n");
-        out.push_str(
-            "It says what the verifier found. Evidence and bundle show it again; a token alone does not.\n",
+        out.push_str(LEGEND);
+        let _ = writeln!(
+            out,
+            "AUTHENTIC: signed by a named key, for this reader, this guest and this time; status {}",
+            status(ear.ear_status)
         );
         out
     }
+}
+
+/// What the numbers are (AR4SI), and what a token is.
+const LEGEND: &str = "\nNumbers: 2 to 31 affirming, 32 warning, 96 contraindicated, 0 nothing said.\n\
+    It says what the verifier found. Evidence and bundle show it again; a token alone does not.\n";
+
+/// Three texts of base64url (RFC 7515 7.1); what they say is for the checks.
+fn is_compact(text: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let parts: Vec<&str> = text.split('.').collect();
+    parts.len() == 3 && parts.iter().all(|part| !part.is_empty() && part.bytes().all(digit))
 }
 
 fn status_of(word: impl std::fmt::Debug) -> String {

@@ -93,14 +93,20 @@ struct Found {
 
 /// Checks a bundle against itself and against the pins.
 pub fn verify(bundle: &[u8], pins: &Pins) -> Audit {
+    verify_owned(bundle.to_vec(), pins)
+}
+
+/// [`verify`] for bytes that nobody else needs: a bundle may be large, and is held once.
+pub fn verify_owned(bundle: Vec<u8>, pins: &Pins) -> Audit {
     let mut claims = Claims::default();
-    let digest = Hex::sha256(bundle);
+    let digest = Hex::sha256(&bundle);
     let title = "the file is a bundle: sorted regular members, exactly as its index lists them";
     let by = "format, lengths and SHA-256 of every member";
     let Some(bundle) = claims.check("BDL-1", "bundle", title, by, Bundle::read(bundle)) else {
         return Audit::of(digest, claims, Found::default());
     };
     let documents = Documents::of(&bundle, &mut claims);
+    drop(bundle);
     let mut found = Found::default();
     let leaves = Leaves::of(&documents);
     let record = charter(&documents, pins, &mut claims).and_then(|charter| {

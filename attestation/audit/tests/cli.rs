@@ -45,7 +45,8 @@ fn a_missing_file_is_1_and_says_which() {
 #[test]
 fn a_report_that_cannot_be_written_is_1() {
     let bundle = file("unwritable", b"");
-    assert_eq!(audit(&["verify", &bundle, "--html", "no/such/folder/report.html"]).status.code(), Some(1));
+    let valid = file("unwritable-valid", &BundleWriter::new().finish());
+    assert_eq!(audit(&["verify", &valid, "--html", "no/such/folder/report.html"]).status.code(), Some(1));
     assert_eq!(audit(&["verify", &bundle, "--anchors", "no-such-file"]).status.code(), Some(1));
 }
 
@@ -59,6 +60,7 @@ fn usage_is_2() {
         &["verify", &bundle, "--owner-key", "00ff"],
         &["verify", &bundle, "--operator-key", &"GG".repeat(32)],
         &["verify", &bundle, "--at", "yesterday"],
+        &["verify", &bundle, "--at", "2026-11-22"],
         &["verify", &bundle, "--now"],
         &["convince"],
     ] {
@@ -67,22 +69,46 @@ fn usage_is_2() {
 }
 
 #[test]
-fn what_is_no_bundle_is_3() {
+fn what_is_no_bundle_at_all_is_1_and_a_bundle_that_fails_is_3() {
     for (name, bytes) in [
         ("empty-file", &b""[..]),
         ("no-tar", b"PK\x03\x04 this is no tar"),
-        ("zeros", &[0; 512]),
+        ("zeros", &[0; 1024]),
         ("text", &[b'a'; 10_240]),
     ] {
         let output = audit(&["verify", &file(name, bytes)]);
-        assert_eq!(output.status.code(), Some(3), "{name}");
-        let text = stdout(&output);
-        assert!(text.contains("FAIL       BDL-1  bundle "), "{name}: {text}");
+        assert_eq!(output.status.code(), Some(1), "{name}");
         assert!(
-            text.contains("FAIL: 0 shown, 1 contradicted, 0 not shown  NOT A VENDOR ROOT"),
-            "{name}: {text}"
+            stderr(&output).contains("expected a bundle: an archive (ustar)"),
+            "{name}: {}",
+            stderr(&output)
         );
+        assert_eq!(stdout(&output), "");
     }
+    let mut cut = BundleWriter::new().finish();
+    cut.truncate(1024);
+    let output = audit(&["verify", &file("cut", &cut)]);
+    assert_eq!(output.status.code(), Some(3));
+    let text = stdout(&output);
+    assert!(text.contains("FAIL       BDL-1  bundle "), "{text}");
+    assert!(text.contains("FAIL: 0 shown, 1 contradicted, 0 not shown  NOT A VENDOR ROOT"), "{text}");
+}
+
+/// A file as long as a bundle may be, with nothing in it, costs nothing.
+#[test]
+fn what_is_no_bundle_is_not_read() {
+    let path = folder("sparse").join("bundle.tar");
+    fs::File::create(&path).unwrap().set_len(1 << 30).unwrap();
+    // Less memory than the file is long; reading it would end the program.
+    let line = format!(
+        "ulimit -v 524288; exec {} verify {}",
+        env!("CARGO_BIN_EXE_tiltyard-audit"),
+        path.to_str().unwrap()
+    );
+    let output = Command::new("sh").args(["-c", &line]).output().unwrap();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("expected a bundle"), "{}", stderr(&output));
 }
 
 #[test]

@@ -117,8 +117,19 @@ fn a_bundle_is_looked_into_and_held_to_its_time() {
     let (code, document, _) =
         audit("collateral verify", &[&bent_path, "--key", &key(), "--at", "1751155200"]);
     assert_eq!(code, 3, "{document}");
+    let (_, document, _) = run("verify", &key(), NOW);
+    assert!(document["note"].as_str().unwrap().contains("checked when the bundle is used, not here"));
+    let noise = format!("{path}.noise");
+    fs::write(&noise, [7; 2048]).unwrap();
+    let (code, _, stderr) = run_on("collateral verify", &noise);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("ustar"), "{stderr}");
     assert_eq!(audit("collateral verify", &["no-such-file", "--key", &key()]).0, 1);
     assert_eq!(audit("collateral verify", &[path, "--key", "00"]).0, 2);
+}
+
+fn run_on(command: &str, path: &str) -> (i32, Value, String) {
+    audit(command, &[path, "--key", &key(), "--at", &NOW.to_string()])
 }
 
 #[test]

@@ -40,10 +40,14 @@ fn a_good_token_is_printed_with_what_it_says_and_under_whose_roots() {
         "guest      trainer of charter 2222",
         "ends       2026-11-22 18:25:00 UTC",
         "cpu0        warning          identity 32, configuration 2,",
-        "GOOD: signed by a named key",
+        "Numbers: 2 to 31 affirming, 32 warning, 96 contraindicated, 0 nothing said",
     ] {
         assert!(shown.contains(line), "{line}\n{shown}");
     }
+    // The last line is read alone: it says no more than the token does.
+    let last = shown.lines().last().unwrap();
+    assert!(last.starts_with("AUTHENTIC: ") && last.ends_with("; status warning"), "{last}");
+    assert!(!shown.contains("GOOD"), "{shown}");
     let output = run(TOKEN, KEY, ["--audience", AUDIENCE], GUEST, AT, &["--output", "json"]);
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(document["key"], KEY);
@@ -84,7 +88,7 @@ fn files_that_are_no_token_and_arguments_that_name_no_reader() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("audit-token");
     fs::create_dir_all(&folder).unwrap();
     let noise = folder.join("noise.jwt");
-    for (bytes, code) in [(&b"\xff\xfe"[..], 1), (b"", 3), (b"a.b.c", 3), (b"\x1b[2J.a.b", 3)] {
+    for (bytes, code) in [(&b"\xff\xfe"[..], 1), (b"", 1), (b"a.b.c", 3), (b"\x1b[2J.a.b", 1)] {
         fs::write(&noise, bytes).unwrap();
         let output = run(noise.to_str().unwrap(), KEY, ["--audience", AUDIENCE], GUEST, AT, &[]);
         assert_eq!(output.status.code(), Some(code), "{bytes:?} {}", text(&output.stderr));

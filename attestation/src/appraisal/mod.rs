@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+pub use self::envelope::{GPUS_MAX, SWITCHES_MAX};
 pub use self::examination::{Conclusion, CpuExhibit, DeviceExhibit, Examination, Exhibits, Facts, Nonce};
 
 use self::composite::{Judge, Statement};

@@ -96,7 +96,11 @@ impl Demands<'_> {
             holds,
             Code::SigningKey,
             if vlek_allowed { "VCEK or VLEK, as certified" } else { "VCEK" },
-            format_args!("report {named:?}, certificate {certified:?}"),
+            format_args!(
+                "report signed by {}, certificate of a {}",
+                named.map_or("a key of no known kind", key_name),
+                key_name(certified)
+            ),
         )
     }
 
@@ -110,7 +114,11 @@ impl Demands<'_> {
             shown && self.policy.allows(product),
             Code::ProductRefused,
             expected,
-            format_args!("{product:?}, report version {}, level {level:?}", authentic.report().version()),
+            format_args!(
+                "{product:?}, report version {}, level {}",
+                authentic.report().version(),
+                format!("{level:?}").to_lowercase()
+            ),
         )
     }
 
@@ -191,6 +199,13 @@ impl Demands<'_> {
     }
 }
 
+fn key_name(key: SigningKey) -> &'static str {
+    match key {
+        SigningKey::Vcek => "VCEK",
+        SigningKey::Vlek => "VLEK",
+    }
+}
+
 /// Certificate, root and, from version 3, CPUID (family, model) name one product.
 fn products_agree(authentic: &AuthenticReport<'_>) -> Judged {
     let certified = authentic.product();
@@ -203,7 +218,13 @@ fn products_agree(authentic: &AuthenticReport<'_>) -> Judged {
         _ => None,
     });
     let agree = root == certified && by_cpuid.is_none_or(|product| product == Some(certified));
-    let got = format!("certificate {certified:?}, root {root:?}, CPUID {cpuid:02x?}");
+    let cpuid = match cpuid {
+        Some([family, model, stepping]) => {
+            format!("CPUID family {family:#04x}, model {model:#04x}, stepping {stepping:#04x}")
+        }
+        None => "no CPUID in a report of version 2".to_owned(),
+    };
+    let got = format!("certificate {certified:?}, root {root:?}, {cpuid}");
     Judged::require(agree, Code::ProductMismatch, "one product", got)
 }
 

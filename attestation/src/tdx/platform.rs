@@ -117,9 +117,10 @@ impl Demands<'_> {
         let named = self.policy.tdx().map(|floor| floor.platform_flags.as_slice()).unwrap_or_default();
         let unnamed: Vec<&PlatformFlag> = flags.iter().filter(|flag| !named.contains(flag)).collect();
         match (unnamed.as_slice(), self.policy.level()) {
-            ([], _) => Judged::pass(EXPECTED, format_args!("{flags:?}")),
-            (_, Level::Strict) => Judged::fail(Code::PlatformFlag, EXPECTED, format_args!("{unnamed:?}")),
-            (_, Level::Standard | Level::Lab) => Judged::warning(EXPECTED, format_args!("{unnamed:?}")),
+            ([], _) if flags.is_empty() => Judged::pass(EXPECTED, "none set"),
+            ([], _) => Judged::pass(EXPECTED, flag_names(flags)),
+            (_, Level::Strict) => Judged::fail(Code::PlatformFlag, EXPECTED, flag_names(unnamed)),
+            (_, Level::Standard | Level::Lab) => Judged::warning(EXPECTED, flag_names(unnamed)),
         }
     }
 
@@ -180,6 +181,11 @@ fn is_module_of(body: &Body<'_>, signer: &ModuleSigner) -> bool {
     let attributes = got.bytes().iter().zip(signer.attributes.0.bytes()).zip(mask.bytes());
     body.mrsignerseam() == signer.mrsigner.0
         && attributes.into_iter().all(|((got, expected), mask)| *got == expected & mask)
+}
+
+fn flag_names<'f>(flags: impl IntoIterator<Item = &'f PlatformFlag>) -> String {
+    let names: Vec<String> = flags.into_iter().map(|flag| format!("{flag:?}")).collect();
+    names.join(", ")
 }
 
 fn status_text(status: TcbStatus, advisories: &[String]) -> String {

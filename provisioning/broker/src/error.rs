@@ -4,15 +4,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use tiltyard_attestation::printable::plain;
+
 /// Why a command failed. No variant holds a plaintext, a key or a cell of anybody's data.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BrokerError {
-    #[error("cannot {act} {path}: {source}")]
+    #[error("cannot {act} {}: {source}", shown(path))]
     Io { act: &'static str, path: PathBuf, source: io::Error },
-    #[error("{path}: expected at most {expected} bytes, found more")]
+    #[error("{}: expected at most {expected} bytes, found more", shown(path))]
     FileTooLarge { path: PathBuf, expected: u64 },
-    #[error("{path}: not a document of the expected kind: {what}")]
+    /// Something else than a regular file, or a link to one, where only a regular file is taken.
+    #[error("{}: expected a regular file, found {got}\n  put the file itself there", shown(path))]
+    NotAFile { path: PathBuf, got: &'static str },
+    #[error("{}: not a document of the expected kind: {what}", shown(path))]
     Document { path: PathBuf, what: String },
     #[error(
         "cannot read the passphrase from {from}: {source}\n  give --passphrase-fd N, with N open for reading"
@@ -22,15 +27,18 @@ pub enum BrokerError {
     PassphraseLength { expected: String },
     #[error("the two passphrases differ")]
     PassphraseDiffers,
-    #[error("{path} exists already\n  choose another folder: keys are never overwritten")]
+    #[error("{} exists already\n  choose another folder: keys are never overwritten", shown(path))]
     Exists { path: PathBuf },
-    #[error("{path} is not the home of a broker or entrant\n  make one with `tiltyard-broker init`")]
+    #[error("{} is not the home of a broker or entrant\n  make one with `tiltyard-broker init`", shown(path))]
     NoHome { path: PathBuf },
-    #[error("{path}: expected mode 0600, found {got:04o}\n  chmod 600 it, and ask who could have read it")]
+    #[error(
+        "{}: expected mode 0600, found {got:04o}\n  chmod 600 it, and ask who could have read it",
+        shown(path)
+    )]
     Mode { path: PathBuf, got: u32 },
     #[error("this home is the {got}'s, and {act} is for the {expected}")]
     WrongRole { act: &'static str, expected: &'static str, got: &'static str },
-    #[error("another broker serves from {path}\n  one ledger has one writer")]
+    #[error("another broker serves from {}\n  one ledger has one writer", shown(path))]
     Busy { path: PathBuf },
     #[error(
         "confirmation: expected the first 8 hex digits of p, {expected}, found {got}\n  read the changes above, then give --confirm"
@@ -69,6 +77,7 @@ impl BrokerError {
             Self::Io { .. } => "E_IO",
             Self::FileTooLarge { .. } => "E_TOO_LARGE",
             Self::Document { .. } => "E_SYNTAX",
+            Self::NotAFile { .. } => "E_NOT_A_FILE",
             Self::PassphraseUnreadable { .. } | Self::PassphraseLength { .. } | Self::PassphraseDiffers => {
                 "E_PASSPHRASE"
             }
@@ -98,7 +107,13 @@ impl BrokerError {
             | Self::NoHome { .. }
             | Self::Busy { .. }
             | Self::Store(_)
+            | Self::NotAFile { .. }
             | Self::Internal { .. } => 1,
         })
     }
+}
+
+/// A path as a terminal may show it: whoever made the file chose its name.
+fn shown(path: &Path) -> String {
+    plain(&path.to_string_lossy())
 }

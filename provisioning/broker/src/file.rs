@@ -4,6 +4,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
 
 use crate::BrokerError;
 
@@ -19,6 +23,37 @@ pub fn read_limited(path: &Path, max_bytes: u64) -> Result<Vec<u8>, BrokerError>
         return Err(BrokerError::FileTooLarge { path: path.into(), expected: max_bytes });
     }
     Ok(bytes)
+}
+
+/// The bytes of a regular file and when it was last changed, in Unix seconds: for folders that others may write to.
+///
+/// A link would bring in whatever it points to, and a pipe would wait for ever; neither is followed or read.
+pub(crate) fn read_regular(path: &Path, max_bytes: u64) -> Result<(Vec<u8>, u64), BrokerError> {
+    let not_a_file = |got| BrokerError::NotAFile { path: path.into(), got };
+    let failed = |source| BrokerError::io("read", path, source);
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
+    let file = options.open(path).map_err(|source| match source.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ELOOP) => not_a_file("a link"),
+        // A socket.
+        Some(Errno::ENXIO) => not_a_file("something else"),
+        _ => failed(source),
+    })?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(not_a_file(if metadata.is_dir() { "a folder" } else { "something else" }));
+    }
+    let too_large = || BrokerError::FileTooLarge { path: path.into(), expected: max_bytes };
+    if metadata.len() > max_bytes {
+        return Err(too_large());
+    }
+    let changed = metadata.modified().map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.take(max_bytes + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(too_large());
+    }
+    Ok((bytes, changed.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())))
 }
 
 /// Writes a file of mode 0600 so that a reader finds the old bytes, or all of the new ones: temporary

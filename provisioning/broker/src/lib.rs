@@ -29,7 +29,7 @@ mod protocol;
 mod serve;
 mod store;
 
-pub use cli::{LowArgs, run};
+pub use cli::{LowArgs, run, unparsed};
 pub use clock::now;
 pub use error::BrokerError;
 pub use file::{read_limited, write_private};

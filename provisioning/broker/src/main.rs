@@ -5,5 +5,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    tiltyard_broker::run(tiltyard_broker::LowArgs::parse())
+    match tiltyard_broker::LowArgs::try_parse() {
+        Ok(low) => tiltyard_broker::run(low),
+        Err(error) => tiltyard_broker::unparsed(&error),
+    }
 }

@@ -1,5 +1,7 @@
 //! Command line of `appraise` and `explain`: what was typed, then what it means.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,8 +10,8 @@ use tiltyard_attestation::evidence::DeviceKind;
 use tiltyard_attestation::nvidia::{self, Certificates};
 use tiltyard_attestation::policy::{Level, PolicyDocument};
 use tiltyard_attestation::{
-    Base64Bytes, Collateral, CpuExhibit, DeviceExhibit, Examination, Exhibits, Hex, Nonce, TrustAnchors,
-    Verifier,
+    Base64Bytes, Collateral, CpuExhibit, DeviceExhibit, Exhibits, GPUS_MAX, Hex, Nonce, SWITCHES_MAX,
+    TrustAnchors, Verifier,
 };
 use tiltyard_attestation::{snp, tdx};
 use time::OffsetDateTime;
@@ -17,7 +19,10 @@ use time::format_description::well_known::Rfc3339;
 
 use super::anchors;
 use super::collateral::Sorted;
-use super::read::{FileError, Input, hex};
+use super::error::InputError;
+use super::examined::{Examined, Given};
+use super::form::{self, hex};
+use super::read::{FileError, Input, InputFile, Inputs};
 
 /// Evidence files in the vendors' own formats; binary, hex, DER and PEM are recognised.
 #[derive(Debug, Args)]
@@ -38,7 +43,7 @@ pub(crate) struct LowEvidence {
     #[arg(long, value_name = "FILE")]
     tdx_collateral: Vec<PathBuf>,
     /// Event log (CCEL) of the same boot as the quote
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "tdx_quote")]
     ccel: Option<PathBuf>,
     /// SPDM report of a GPU or a switch; may be repeated
     #[arg(long, value_name = "FILE")]
@@ -62,7 +67,7 @@ pub(crate) struct LowEvidence {
     #[arg(long, value_name = "FILE", requires = "collateral_key")]
     collateral: Option<PathBuf>,
     /// Ed25519 key of whoever signed the bundle
-    #[arg(long, value_name = "HEX")]
+    #[arg(long, value_name = "HEX", requires = "collateral")]
     collateral_key: Option<Hex<32>>,
     /// Time as of which everything is held, RFC 3339 or Unix seconds; left out, now
     #[arg(long, value_name = "TIME", value_parser = time)]
@@ -81,47 +86,6 @@ pub(crate) struct LowEvidence {
     trust_anchors: Option<PathBuf>,
 }
 
-/// Why evidence could not be laid before the verifier.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum InputError {
-    #[error(transparent)]
-    File(#[from] FileError),
-    #[error(
-        "no evidence\n  give --snp-report, --vcek, --tdx-quote, --gpu-report, --gpu-certs, --gpu-evidence or --rim"
-    )]
-    Nothing,
-    #[error("evidence of two CPUs: expected --snp-report or --tdx-quote, found both")]
-    TwoCpus,
-    #[error("{flag} without {needs}")]
-    Needs { flag: &'static str, needs: &'static str },
-    #[error(
-        "{reports} device reports and {chains} files of certificates\n  give one --gpu-certs for each --gpu-report, in order"
-    )]
-    Pairs { reports: usize, chains: usize },
-    #[error("policy {name}: expected strict, standard, lab or a file\n  {error}")]
-    PolicyName { name: String, error: FileError },
-    #[error("{path}: {error}", path = path.display())]
-    Policy { path: PathBuf, error: tiltyard_attestation::PolicyError },
-    #[error("{path}: {what}", path = path.display())]
-    Anchors { path: PathBuf, what: String },
-    #[error("Intel's collateral is not whole: {missing}")]
-    TdxCollateral { missing: String },
-    #[error("--collateral beside single files of collateral\n  give the bundle or the files")]
-    TwoSources,
-    #[error("the system's clock is before 1970")]
-    Clock,
-}
-
-impl InputError {
-    /// Arguments that don't go together, whatever the files hold.
-    pub(crate) fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::Nothing | Self::TwoCpus | Self::Needs { .. } | Self::Pairs { .. } | Self::TwoSources
-        )
-    }
-}
-
 /// What the arguments mean.
 pub(crate) struct Evidence {
     exhibits: Exhibits,
@@ -129,89 +93,140 @@ pub(crate) struct Evidence {
     verifier: Verifier,
     now: u64,
     /// What was done to the files before they were looked at.
-    pub(crate) notes: Vec<String>,
+    notes: Vec<String>,
+    files: Vec<InputFile>,
 }
 
 impl Evidence {
-    pub(crate) fn examine(&self) -> Examination {
-        self.verifier.examine(&self.exhibits, &self.collateral, self.now)
+    pub(crate) fn examine(self) -> Examined {
+        let examination = self.verifier.examine(&self.exhibits, &self.collateral, self.now);
+        let given = Given {
+            nonce: self.exhibits.nonce.is_some(),
+            collateral: self.collateral != Collateral::none(),
+            event_log: matches!(self.exhibits.cpu, Some(CpuExhibit::Tdx { event_log: Some(_), .. })),
+        };
+        Examined { examination, given, notes: self.notes, files: self.files }
     }
+}
+
+/// The files of one command while they are read.
+#[derive(Default)]
+struct Reading {
+    inputs: Inputs,
+    notes: Vec<String>,
 }
 
 impl LowEvidence {
     /// Reads every file that was named.
     pub(crate) fn read(&self) -> Result<Evidence, InputError> {
         let now = now(self.at)?;
-        let mut notes = Vec::new();
+        let mut reading = Reading::default();
+        let (cpu, devices) = (self.cpu(&mut reading)?, self.devices(&mut reading)?);
         let (nonce, device_nonce) = (self.nonce, self.device_nonce);
-        let exhibits = Exhibits { cpu: self.cpu(&mut notes)?, devices: self.devices()?, nonce, device_nonce };
+        let exhibits = Exhibits { cpu, devices, nonce, device_nonce };
         if exhibits.cpu.is_none() && exhibits.devices.is_empty() && self.rim.is_empty() {
             return Err(InputError::Nothing);
         }
         let anchors = match &self.trust_anchors {
             None => TrustAnchors::vendor(),
-            Some(folder) => anchors::read(folder)?,
+            Some(folder) => anchors::read(folder, &mut reading.inputs)?,
         };
-        let document = policy(&self.policy)?;
+        let document = policy(&self.policy, &mut reading.inputs)?;
         let wrong = |error| InputError::Policy { path: PathBuf::from(&self.policy), error };
         let verifier = Verifier::for_examination(anchors, &document).map_err(wrong)?;
-        let collateral = self.collateral()?;
-        Ok(Evidence { exhibits, collateral, verifier, now, notes })
+        let collateral = self.collateral(&mut reading.inputs)?;
+        let Reading { inputs: Inputs(files), notes } = reading;
+        Ok(Evidence { exhibits, collateral, verifier, now, notes, files })
     }
 
-    fn cpu(&self, notes: &mut Vec<String>) -> Result<Option<CpuExhibit>, InputError> {
+    /// Every file that was named, and those of a folder of roots: what a page must not be written over.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        let one =
+            [&self.snp_report, &self.vcek, &self.tdx_quote, &self.ccel, &self.gpu_evidence, &self.collateral];
+        let many = [
+            &self.cert_chain,
+            &self.tdx_collateral,
+            &self.gpu_report,
+            &self.gpu_certs,
+            &self.rim,
+            &self.crl,
+            &self.ocsp,
+        ];
+        let roots = self.trust_anchors.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten();
+        let roots = roots.filter_map(|entry| Some(entry.ok()?.path()));
+        let named = one.into_iter().flatten().chain(many.into_iter().flatten()).cloned();
+        named.chain([PathBuf::from(&self.policy)]).chain(roots).collect()
+    }
+
+    fn cpu(&self, reading: &mut Reading) -> Result<Option<CpuExhibit>, InputError> {
         let snp = self.snp_report.is_some() || self.vcek.is_some() || !self.cert_chain.is_empty();
         match (snp, &self.tdx_quote) {
             (true, Some(_)) => Err(InputError::TwoCpus),
-            (false, None) if self.ccel.is_some() => {
-                Err(InputError::Needs { flag: "--ccel", needs: "--tdx-quote" })
-            }
             (false, None) => Ok(None),
-            (false, Some(quote)) => {
-                let event_log = self.ccel.as_deref().map(Input::read).transpose()?;
-                Ok(Some(CpuExhibit::Tdx {
-                    quote: unpadded(Input::read(quote)?.binary_or_hex(), notes),
-                    event_log: event_log.map(|input| input.binary_or_hex()),
-                }))
-            }
-            (true, None) => {
-                let report = self.snp_report.as_deref().map(Input::read).transpose()?;
-                let report = report.map(|input| input.binary_or_hex());
-                let Some(vcek) = &self.vcek else {
-                    // A bundle may hold the chip's certificates.
-                    return match self.collateral.is_some() && report.is_some() && self.cert_chain.is_empty() {
-                        true => Ok(Some(CpuExhibit::Snp { report, certificates: Vec::new() })),
-                        false => Err(InputError::Needs {
-                            flag: "--snp-report or --cert-chain",
-                            needs: "--vcek, or --collateral with a bundle that holds it",
-                        }),
-                    };
-                };
-                let input = Input::read(vcek)?;
-                let [vek] = <[Vec<u8>; 1]>::try_from(input.der()?)
-                    .map_err(|all| input.form("one certificate", all.len()))?;
-                let mut others: Vec<Base64Bytes> = Vec::new();
-                for path in &self.cert_chain {
-                    others.extend(Input::read(path)?.der()?.into_iter().map(Base64Bytes));
-                }
-                let given = others.len();
-                let certificates = snp::pick_chain(&vek, others);
-                let left_out = given + 1 - certificates.len();
-                if left_out > 0 {
-                    notes.push(format!(
-                        "{left_out} certificate(s) of the chain files are not of this chain and were left out"
-                    ));
-                }
-                Ok(Some(CpuExhibit::Snp { report, certificates }))
-            }
+            (false, Some(quote)) => self.tdx(quote, reading).map(Some),
+            (true, None) => self.snp(reading).map(Some),
         }
     }
 
-    fn devices(&self) -> Result<Vec<DeviceExhibit>, InputError> {
+    fn tdx(&self, quote: &Path, Reading { inputs, notes }: &mut Reading) -> Result<CpuExhibit, InputError> {
+        let quote =
+            inputs.read("--tdx-quote", quote)?.of_form("a TDX quote of version 4 or 5", form::is_quote)?;
+        let event_log = match &self.ccel {
+            None => None,
+            Some(path) => {
+                let expected = "an event log, its first event with the specification's name";
+                Some(inputs.read("--ccel", path)?.of_form(expected, form::is_event_log)?)
+            }
+        };
+        Ok(CpuExhibit::Tdx { quote: unpadded(quote, notes), event_log })
+    }
+
+    fn snp(&self, Reading { inputs, notes }: &mut Reading) -> Result<CpuExhibit, InputError> {
+        let report = match &self.snp_report {
+            None => None,
+            Some(path) => {
+                let expected = "an SNP attestation report of 1184 bytes";
+                Some(inputs.read("--snp-report", path)?.of_form(expected, form::is_snp_report)?)
+            }
+        };
+        let Some(vcek) = &self.vcek else {
+            // A bundle may hold the chip's certificates.
+            return match self.collateral.is_some() && report.is_some() && self.cert_chain.is_empty() {
+                true => Ok(CpuExhibit::Snp { report, certificates: Vec::new() }),
+                false => Err(InputError::Needs {
+                    flag: "--snp-report or --cert-chain",
+                    needs: "--vcek, or --collateral with a bundle that holds it",
+                }),
+            };
+        };
+        let input = inputs.read("--vcek", vcek)?;
+        let [vek] =
+            <[Vec<u8>; 1]>::try_from(input.der()?).map_err(|all| input.form("one certificate", all.len()))?;
+        let mut others: Vec<Base64Bytes> = Vec::new();
+        for path in &self.cert_chain {
+            for der in inputs.read("--cert-chain", path)?.der()? {
+                // Files of one chain overlap: each certificate counts once.
+                if der != vek && others.iter().all(|other| other.0 != der) {
+                    others.push(der.into());
+                }
+            }
+        }
+        let given = others.len();
+        let certificates = snp::pick_chain(&vek, others);
+        let left_out = given + 1 - certificates.len();
+        if left_out > 0 {
+            notes.push(format!(
+                "{left_out} certificate(s) of the chain files are not of this chain and were left out"
+            ));
+        }
+        Ok(CpuExhibit::Snp { report, certificates })
+    }
+
+    fn devices(&self, Reading { inputs, .. }: &mut Reading) -> Result<Vec<DeviceExhibit>, InputError> {
         let mut devices = Vec::new();
         if let Some(path) = &self.gpu_evidence {
-            let input = Input::read(path)?;
-            let listed = nvidia::files::evidence(&input.bytes)
+            let input = inputs.read("--gpu-evidence", path)?;
+            let listed = nvidia::files::evidence(input.text())
                 .map_err(|error| input.form("device evidence", error))?;
             devices.extend(listed.into_iter().map(|device| DeviceExhibit {
                 nonce: Some(device.nonce),
@@ -225,48 +240,72 @@ impl LowEvidence {
             return Err(InputError::Pairs { reports, chains });
         }
         for (at, chain) in self.gpu_certs.iter().enumerate() {
-            let report = match self.gpu_report.get(at) {
-                Some(path) => {
-                    let input = Input::read(path)?;
-                    let bytes =
-                        nvidia::files::report(&input.bytes).map_err(|error| input.form("a report", error))?;
-                    Some(bytes)
-                }
-                None => None,
-            };
+            let report = self
+                .gpu_report
+                .get(at)
+                .map(|path| device_report(&inputs.read("--gpu-report", path)?))
+                .transpose()?;
             devices.push(DeviceExhibit {
                 nonce: None,
                 kind: report.as_deref().map_or(DeviceKind::Gpu, nvidia::files::kind_of),
                 report,
-                certificates: Certificates::from_der(Input::read(chain)?.der()?),
+                certificates: Certificates::from_der(inputs.read("--gpu-certs", chain)?.der()?),
             });
+        }
+        for (kind, what, limit) in
+            [(DeviceKind::Gpu, "GPUs", GPUS_MAX), (DeviceKind::Switch, "switches", SWITCHES_MAX)]
+        {
+            let got = devices.iter().filter(|device| device.kind == kind).count();
+            if got > limit {
+                return Err(InputError::TooMany { what, limit, got });
+            }
         }
         Ok(devices)
     }
 
-    fn collateral(&self) -> Result<Collateral, InputError> {
+    fn collateral(&self, inputs: &mut Inputs) -> Result<Collateral, InputError> {
         let mut sorted = Sorted::default();
         for path in &self.tdx_collateral {
-            sorted.intel(&Input::read(path)?)?;
+            sorted.intel(&inputs.read("--tdx-collateral", path)?)?;
         }
         for path in &self.rim {
-            sorted.collateral.rims.push(Input::read(path)?.bytes.into());
+            let input = inputs.read("--rim", path)?;
+            if !form::is_manifest(input.text()) {
+                let got = form::beginning(&input.bytes);
+                return Err(input.form("a reference manifest: XML with a SoftwareIdentity", got).into());
+            }
+            sorted.collateral.rims.push(input.bytes.into());
         }
         for path in &self.crl {
-            sorted.revocation_list(&Input::read(path)?)?;
+            sorted.revocation_list(&inputs.read("--crl", path)?)?;
         }
         for path in &self.ocsp {
-            sorted.collateral.ocsp.push(Input::read(path)?.binary_or_hex().into());
+            let answer = inputs.read("--ocsp", path)?.of_form("an OCSP answer, DER", form::is_der)?;
+            sorted.collateral.ocsp.push(answer.into());
         }
         let loose = sorted.finish()?;
         match (&self.collateral, &self.collateral_key) {
             (Some(path), Some(key)) if loose == Collateral::none() => {
-                Ok(Collateral::from_bundle(&Input::read(path)?.bytes, key))
+                let input = inputs.read("--collateral", path)?;
+                if !form::is_archive(&input.bytes) {
+                    return Err(input.form(BUNDLE, form::beginning(&input.bytes)).into());
+                }
+                Ok(Collateral::from_bundle(&input.bytes, key))
             }
             (Some(_), Some(_)) => Err(InputError::TwoSources),
             _ => Ok(loose),
         }
     }
+}
+
+/// What `collateral sign` makes.
+pub(super) const BUNDLE: &str = "a signed bundle of collateral, a ustar archive";
+
+/// A device's report, binary or in hex.
+fn device_report(input: &Input) -> Result<Vec<u8>, InputError> {
+    let bytes = input.binary_or_hex()?;
+    nvidia::files::report(&bytes)
+        .map_err(|_| input.form("an SPDM 1.1 measurement report", form::beginning(&bytes)).into())
 }
 
 /// The time that was given, or the system's.
@@ -277,16 +316,20 @@ pub(crate) fn now(at: Option<u64>) -> Result<u64, InputError> {
     }
 }
 
-fn policy(name: &str) -> Result<PolicyDocument, InputError> {
+fn policy(name: &str, inputs: &mut Inputs) -> Result<PolicyDocument, InputError> {
     Ok(match name {
         "strict" => PolicyDocument::preset(Level::Strict),
         "standard" => PolicyDocument::preset(Level::Standard),
         "lab" => PolicyDocument::preset(Level::Lab),
         _ => {
             let path = Path::new(name);
-            let input =
-                Input::read(path).map_err(|error| InputError::PolicyName { name: name.to_owned(), error })?;
-            PolicyDocument::from_bytes(&input.bytes)
+            let input = inputs.read("--policy", path).map_err(|error| match error {
+                FileError::Read { error, .. } if error.kind() == ErrorKind::NotFound => {
+                    InputError::PolicyName { name: name.to_owned() }
+                }
+                other => other.into(),
+            })?;
+            PolicyDocument::from_bytes(input.text())
                 .map_err(|error| InputError::Policy { path: path.to_owned(), error })?
         }
     })

@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 use tiltyard_attestation::collateral::{Bundle, BundleError, Manifest};
+use tiltyard_attestation::printable::plain_lines;
 use tiltyard_attestation::tdx::PcsAnswers;
 use tiltyard_attestation::{Collateral, Hex, TdxCollateral};
 
-use super::args::InputError;
+use super::error::InputError;
+use super::form::{self, contains};
 use super::read::{FileError, Input};
+
 use crate::date::utc;
 
 /// Collateral as it was given, in the verifier's order.
@@ -37,7 +40,7 @@ impl Sorted {
     pub(super) fn intel(&mut self, input: &Input) -> Result<(), InputError> {
         let has = |needle: &str| contains(&input.bytes, needle.as_bytes());
         if input.starts_with(b'{') && has("\"tcb_info\"") {
-            let set = TdxCollateral::from_json(&input.bytes)
+            let set = TdxCollateral::from_json(input.text())
                 .map_err(|error| input.form("Intel's collateral", error))?;
             self.collateral.tdx.push(set);
             return Ok(());
@@ -47,15 +50,17 @@ impl Sorted {
         } else if input.starts_with(b'{') && has("\"enclaveIdentity\"") {
             &mut self.answers.qe_identity
         } else if has("-----BEGIN CERTIFICATE-----") {
-            let mut der = input.der()?.into_iter();
-            match der.next().is_some_and(|leaf| contains(&leaf, b"TCB Signing")) {
+            let chain = input.der()?;
+            let place = match chain.first().is_some_and(|leaf| contains(leaf, b"TCB Signing")) {
                 true => &mut self.answers.signing_chain,
                 false => &mut self.answers.pck_chain,
-            }
+            };
+            // Text around the blocks is no part of the chain.
+            return fill(place, form::to_pem(&chain), input);
         } else {
             return self.intel_list(input);
         };
-        fill(place, input.bytes.clone(), input)
+        fill(place, input.text().to_vec(), input)
     }
 
     fn intel_list(&mut self, input: &Input) -> Result<(), InputError> {
@@ -132,10 +137,6 @@ fn fill(place: &mut Option<Vec<u8>>, bytes: Vec<u8>, input: &Input) -> Result<()
     }
 }
 
-fn contains(bytes: &[u8], needle: &[u8]) -> bool {
-    bytes.windows(needle.len()).any(|window| window == needle)
-}
-
 /// A signed bundle of collateral.
 #[derive(Debug, Args)]
 pub(crate) struct LowCollateral {
@@ -160,23 +161,34 @@ pub(crate) struct Inspected {
     at: u64,
     /// In its own time at `at`.
     current: bool,
+    note: &'static str,
 }
+
+/// What the bundle's signature does not say.
+const UNCHECKED: &str = "The vendors' own signatures inside are checked when the bundle is used, not here.";
 
 impl LowCollateral {
     /// Opens the bundle: signature, digests, and that every item can be read.
     pub(crate) fn inspect(&self, now: u64) -> Result<Inspected, FileError> {
         let input = Input::read(&self.bundle)?;
+        if !form::is_archive(&input.bytes) {
+            return Err(input.form(super::args::BUNDLE, form::beginning(&input.bytes)));
+        }
         let opened: Result<Bundle, BundleError> = Bundle::open(&input.bytes, &self.key);
         let read = opened.and_then(|bundle| bundle.collateral().map(|_| bundle));
         Ok(match read {
-            Err(error) => {
-                Inspected { manifest: None, refused: Some(error.to_string()), at: now, current: false }
-            }
+            Err(error) => Inspected {
+                manifest: None,
+                refused: Some(error.to_string()),
+                at: now,
+                current: false,
+                note: UNCHECKED,
+            },
             Ok(bundle) => {
                 let manifest = bundle.manifest().clone();
                 let newest = manifest.items.iter().filter_map(|item| item.not_before).max().unwrap_or(0);
                 let current = now <= manifest.expires_at && now >= newest.max(manifest.created_at);
-                Inspected { manifest: Some(manifest), refused: None, at: now, current }
+                Inspected { manifest: Some(manifest), refused: None, at: now, current, note: UNCHECKED }
             }
         })
     }
@@ -191,7 +203,7 @@ impl Inspected {
     /// One line an item.
     pub(crate) fn text(&self) -> String {
         let Some(manifest) = &self.manifest else {
-            return format!("REFUSED: {}\n", self.refused.as_deref().unwrap_or_default());
+            return format!("REFUSED: {}\n", plain_lines(self.refused.as_deref().unwrap_or_default()));
         };
         let time = |at: Option<u64>| at.map_or("-".to_owned(), utc);
         let mut out = format!(
@@ -211,9 +223,11 @@ impl Inspected {
             ));
         }
         out.push_str(match self.current {
-            true => "GOOD: signed, whole and in its own time\n",
+            true => "SIGNED: whole and in its own time\n",
             false => "STALE: signed and whole, but not in its own time\n",
         });
+        out.push_str(UNCHECKED);
+        out.push('\n');
         out
     }
 }

@@ -1,23 +1,63 @@
-//! Evidence files in whatever form they come: binary or hex, DER or PEM.
+//! Input files in whatever form they come: binary or hex, DER or PEM.
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tiltyard_attestation::Hex;
+
+use super::form::{self, Digits};
+use crate::text::shown;
 
 /// Largest file that is read.
 const FILE_MAX_BYTES: u64 = 32 * 1024 * 1024;
+/// What some programs of another system put before every text.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Why a file is not what it was given as.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FileError {
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {error}", shown(path))]
     Read { path: PathBuf, error: io::Error },
-    #[error("{}: expected a regular file", path.display())]
-    NotAFile { path: PathBuf },
-    #[error("{}: expected at most {FILE_MAX_BYTES} bytes, found {got}", path.display())]
-    TooLarge { path: PathBuf, got: u64 },
-    #[error("{}: expected {expected}, found {got}", path.display())]
+    #[error(
+        "{}: expected a regular file, found {got}\n  write it to a file first: a stream is not read",
+        shown(path)
+    )]
+    NotAFile { path: PathBuf, got: &'static str },
+    #[error("{}: expected at most {max} bytes, found {got}", shown(path))]
+    TooLarge { path: PathBuf, max: u64, got: u64 },
+    #[error("{}: expected {expected}, found {got}", shown(path))]
     Form { path: PathBuf, expected: &'static str, got: String },
+}
+
+/// A file that was read, so that a result can be tied to its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct InputFile {
+    /// What it was given as: `--snp-report` and so on.
+    pub(crate) given_as: &'static str,
+    pub(crate) path: String,
+    pub(crate) sha256: Hex<32>,
+    pub(crate) len_bytes: u64,
+}
+
+/// Every file of one command, in the order in which they were read.
+#[derive(Debug, Default)]
+pub(crate) struct Inputs(pub(crate) Vec<InputFile>);
+
+impl Inputs {
+    /// Reads one file, and notes it.
+    pub(super) fn read(&mut self, given_as: &'static str, path: &Path) -> Result<Input, FileError> {
+        let input = Input::read(path)?;
+        self.0.push(InputFile {
+            given_as,
+            path: path.to_string_lossy().into_owned(),
+            sha256: Hex::sha256(&input.bytes),
+            len_bytes: input.bytes.len() as u64,
+        });
+        Ok(input)
+    }
 }
 
 /// A file's bytes, with its path for errors.
@@ -26,122 +66,98 @@ pub(crate) struct Input {
     pub(crate) bytes: Vec<u8>,
 }
 
+/// The whole of a regular file, once its length is within bounds.
+pub(crate) fn read(path: &Path, max: u64) -> Result<Vec<u8>, FileError> {
+    let failed = |error| FileError::Read { path: path.to_owned(), error };
+    let metadata = fs::metadata(path).map_err(failed)?;
+    // A device or pipe has no length to check before it is read.
+    if let Some(got) = other_kind(&metadata.file_type()) {
+        return Err(FileError::NotAFile { path: path.to_owned(), got });
+    }
+    let got = metadata.len();
+    if got > max {
+        return Err(FileError::TooLarge { path: path.to_owned(), max, got });
+    }
+    fs::read(path).map_err(failed)
+}
+
+/// What a path names that is no regular file.
+pub(crate) fn other_kind(kind: &fs::FileType) -> Option<&'static str> {
+    if kind.is_file() {
+        None
+    } else if kind.is_dir() {
+        Some("a folder")
+    } else if kind.is_fifo() {
+        Some("a pipe")
+    } else {
+        Some("a device or socket")
+    }
+}
+
 impl Input {
     /// The whole file, once its length is within bounds.
     pub(crate) fn read(path: &Path) -> Result<Self, FileError> {
-        let failed = |error| FileError::Read { path: path.to_owned(), error };
-        let metadata = fs::metadata(path).map_err(failed)?;
-        // A device or pipe has no length to check before it is read.
-        if !metadata.is_file() {
-            return Err(FileError::NotAFile { path: path.to_owned() });
-        }
-        if metadata.len() > FILE_MAX_BYTES {
-            return Err(FileError::TooLarge { path: path.to_owned(), got: metadata.len() });
-        }
-        Ok(Self { path: path.to_owned(), bytes: fs::read(path).map_err(failed)? })
+        Ok(Self { path: path.to_owned(), bytes: read(path, FILE_MAX_BYTES)? })
+    }
+
+    /// The bytes without a byte order mark, for what is text.
+    pub(crate) fn text(&self) -> &[u8] {
+        self.bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.bytes)
     }
 
     /// The bytes as they are, or those that the file's hex digits spell.
-    pub(crate) fn binary_or_hex(&self) -> Vec<u8> {
-        hex(&self.bytes).unwrap_or_else(|| self.bytes.clone())
+    pub(crate) fn binary_or_hex(&self) -> Result<Vec<u8>, FileError> {
+        match form::digits(self.text()) {
+            Digits::Spell(bytes) => Ok(bytes),
+            Digits::Odd(count) => Err(self.form("an even number of hex digits", count)),
+            Digits::Stray(at) => {
+                let at = at + self.bytes.len() - self.text().len();
+                Err(self.form(
+                    "binary, or hex digits and white space",
+                    format!("text that is not hex at position {at}"),
+                ))
+            }
+            Digits::None => Ok(self.bytes.clone()),
+        }
+    }
+
+    /// The same, where the file must have `form`; what is no such thing at all is no evidence.
+    pub(super) fn of_form(
+        &self,
+        expected: &'static str,
+        has_form: fn(&[u8]) -> bool,
+    ) -> Result<Vec<u8>, FileError> {
+        let bytes = self.binary_or_hex()?;
+        if has_form(&bytes) { Ok(bytes) } else { Err(self.form(expected, form::beginning(&bytes))) }
     }
 
     /// DER documents: each block of a PEM file, or the file as one document, itself or in hex.
     pub(crate) fn der(&self) -> Result<Vec<Vec<u8>>, FileError> {
-        if self.is_pem() {
-            return self.pem_blocks();
+        const EXPECTED: &str = "DER, PEM or hex";
+        let Some(text) = self.pem_text() else {
+            return Ok(vec![self.of_form(EXPECTED, form::is_der)?]);
+        };
+        let blocks = form::pem_blocks(text).map_err(|got| self.form("PEM blocks", got))?;
+        match blocks.iter().find(|block| !form::is_der(block)) {
+            None => Ok(blocks),
+            Some(block) => Err(self.form("PEM blocks of DER", form::beginning(block))),
         }
-        let der = self.binary_or_hex();
-        if der.first() != Some(&0x30) {
-            return Err(self.form("DER, PEM or hex", "something else"));
-        }
-        Ok(vec![der])
     }
 
-    pub(crate) fn is_pem(&self) -> bool {
-        self.bytes.trim_ascii_start().starts_with(b"-----BEGIN ")
+    /// The file as text, where a line of it begins a PEM block: text before it explains the block.
+    fn pem_text(&self) -> Option<&str> {
+        let text = std::str::from_utf8(self.text()).ok()?;
+        text.lines().any(|line| line.trim().starts_with("-----BEGIN ")).then_some(text)
     }
 
     /// The first character of a JSON object or list, or of XML.
     pub(crate) fn starts_with(&self, byte: u8) -> bool {
-        let text = self.bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&self.bytes);
-        text.trim_ascii_start().first() == Some(&byte)
+        self.text().trim_ascii_start().first() == Some(&byte)
     }
 
     pub(crate) fn form(&self, expected: &'static str, got: impl ToString) -> FileError {
-        FileError::Form { path: self.path.clone(), expected, got: got.to_string() }
-    }
-
-    fn pem_blocks(&self) -> Result<Vec<Vec<u8>>, FileError> {
-        use base64::Engine as _;
-        use base64::engine::general_purpose::STANDARD;
-        let refuse = |got: &str| self.form("PEM blocks", got);
-        let text = std::str::from_utf8(&self.bytes).map_err(|_| refuse("another encoding"))?;
-        let mut blocks = Vec::new();
-        let mut open: Option<(&str, String)> = None;
-        for line in text.lines().map(str::trim) {
-            let begins = line.strip_prefix("-----BEGIN ").and_then(|rest| rest.strip_suffix("-----"));
-            let ends = line.strip_prefix("-----END ").and_then(|rest| rest.strip_suffix("-----"));
-            match (open.take(), begins, ends) {
-                (None, Some(label), _) => open = Some((label, String::new())),
-                (Some((label, body)), None, Some(end)) if label == end => {
-                    blocks.push(STANDARD.decode(body).map_err(|_| refuse("a block that is not base64"))?);
-                }
-                (Some((label, mut body)), None, None) => {
-                    body.push_str(line);
-                    open = Some((label, body));
-                }
-                // Text between blocks explains them.
-                (None, None, None) => {}
-                _ => return Err(refuse("a block that does not end")),
-            }
-        }
-        match open {
-            None => Ok(blocks),
-            Some(_) => Err(refuse("a block that does not end")),
-        }
-    }
-}
-
-/// The bytes that a text of hex digits and white space spells; none when it is anything else.
-pub(crate) fn hex(text: &[u8]) -> Option<Vec<u8>> {
-    let text = text.trim_ascii();
-    let text = text.strip_prefix(b"0x").unwrap_or(text);
-    let mut digits = Vec::with_capacity(text.len());
-    for &byte in text.iter().filter(|byte| !byte.is_ascii_whitespace()) {
-        digits.push(u8::try_from(char::from(byte).to_digit(16)?).ok()?);
-    }
-    (!digits.is_empty() && digits.len() % 2 == 0)
-        .then(|| digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hex_is_recognised_and_nothing_else() {
-        assert_eq!(hex(b" 0xAb\n01 "), Some(vec![0xAB, 0x01]));
-        for other in [&b"abc"[..], b"xy", b"", b"\x02\x00", b"  "] {
-            assert_eq!(hex(other), None, "{other:?}");
-        }
-    }
-
-    #[test]
-    fn pem_blocks_are_whole() {
-        let input = |text: &str| Input { path: PathBuf::from("f"), bytes: text.as_bytes().to_vec() };
-        let good = input(
-            "note\n-----BEGIN X-----\r\nMAA=\r\n-----END X-----\n-----BEGIN Y-----\nMAE=\n-----END Y-----",
-        );
-        assert_eq!(good.pem_blocks().ok(), Some(vec![vec![0x30, 0], vec![0x30, 1]]));
-        for bad in [
-            "-----BEGIN X-----\nMAA=\n",
-            "-----BEGIN X-----\nMAA=\n-----END Y-----\n",
-            "-----BEGIN X-----\n-----BEGIN X-----\nMAA=\n-----END X-----\n",
-            "-----END X-----\n",
-            "-----BEGIN X-----\n!!\n-----END X-----\n",
-        ] {
-            assert!(matches!(input(bad).pem_blocks(), Err(FileError::Form { .. })), "{bad}");
-        }
+        // A parser's message may repeat what the file says.
+        let got = tiltyard_attestation::printable::plain(&got.to_string());
+        FileError::Form { path: self.path.clone(), expected, got }
     }
 }

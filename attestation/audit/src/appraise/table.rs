@@ -2,18 +2,21 @@
 
 use serde::Serialize;
 use tiltyard_attestation::checks::{CheckOutcome, Severity};
-use tiltyard_attestation::result::Anchors;
 use tiltyard_attestation::{Conclusion, Examination, Verdict};
 
-use crate::date::utc;
+use super::examined::Examined;
+use super::read::InputFile;
+use crate::date::{utc, with_utc};
 use crate::text::{Colour, plain};
 
 /// The whole examination as a machine reads it: each row with its place in the checklist.
 #[derive(Serialize)]
-pub(crate) struct Examined<'e> {
+pub(crate) struct Table<'e> {
     schema: &'static str,
     #[serde(flatten)]
     examination: &'e Examination,
+    /// What was looked at.
+    files: &'e [InputFile],
     /// What was done to the files before they were looked at.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     notes: &'e [String],
@@ -22,17 +25,10 @@ pub(crate) struct Examined<'e> {
     taint: Option<&'static str>,
 }
 
-impl<'e> Examined<'e> {
-    pub(crate) fn new(examination: &'e Examination, notes: &'e [String]) -> Self {
-        Self { schema: "examination/1", examination, notes, taint: taint(examination) }
-    }
-}
-
-/// Printed with everything that rests on other roots than the vendors'.
-pub(super) fn taint(examination: &Examination) -> Option<&'static str> {
-    match examination.anchors {
-        Anchors::Vendor => None,
-        Anchors::NotVendor(_) => Some("NOT A VENDOR ROOT"),
+impl<'e> Table<'e> {
+    pub(crate) fn new(examined: &'e Examined) -> Self {
+        let Examined { examination, notes, files, .. } = examined;
+        Self { schema: "examination/1", examination, files, notes, taint: examined.taint() }
     }
 }
 
@@ -47,43 +43,53 @@ pub(super) fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// The one sentence that the rest explains.
-pub(super) fn conclusion(examination: &Examination) -> String {
-    let count = |verdict| examination.count(verdict);
-    let (passed, warned, open) = (count(Verdict::Pass), count(Verdict::Warning), count(Verdict::NotShown));
-    let counts = format!(
-        "{passed} checks passed, {} failed, {warned} passed with a warning, {open} not shown",
-        count(Verdict::Fail)
-    );
-    match examination.conclusion {
-        Conclusion::NothingContradicted => {
-            format!("nothing contradicted at level {}: {counts}", level(examination))
-        }
-        Conclusion::Refused => format!("refused at level {}: {counts}", level(examination)),
-    }
+/// The verdict, no stronger than it is: a level that lets much pass is part of it.
+pub(super) fn verdict(examined: &Examined) -> String {
+    let word = match examined.examination.conclusion {
+        Conclusion::NothingContradicted => "NOTHING CONTRADICTED",
+        Conclusion::Refused => "REFUSED",
+    };
+    format!("{word} (level {})", examined.level())
 }
 
-pub(super) fn level(examination: &Examination) -> String {
-    format!("{:?}", examination.level).to_lowercase()
+/// What the verdict rests on.
+pub(super) fn counts(examination: &Examination) -> String {
+    let count = |verdict| examination.count(verdict);
+    format!(
+        "{} checks passed, {} failed, {} passed with a warning, {} not shown",
+        count(Verdict::Pass),
+        count(Verdict::Fail),
+        count(Verdict::Warning),
+        count(Verdict::NotShown)
+    )
+}
+
+/// One line for each file: what it was given as, its digest and size.
+pub(super) fn file_line(file: &InputFile) -> String {
+    let InputFile { given_as, path, sha256, len_bytes } = file;
+    format!("{given_as:<16}  {sha256}  {len_bytes} bytes  {}", plain(path))
 }
 
 /// The table, one line a check; what failed stands in full below its line.
-pub(crate) fn text(examination: &Examination, notes: &[String], colour: Colour) -> String {
-    let mut lines = vec![format!("as of {}, {}", utc(examination.at), examination.anchors)];
-    lines.extend(notes.iter().map(|note| plain(note)));
+pub(crate) fn text(examined: &Examined, colour: Colour) -> String {
+    let examination = &examined.examination;
+    let mut lines =
+        vec![format!("as of {}, level {}, {}", utc(examination.at), examined.level(), examination.anchors)];
+    lines.extend(examined.files.iter().map(file_line));
+    lines.extend(examined.notes.iter().map(|note| plain(note)));
     for (submod, rows) in by_part(examination) {
         lines.push(String::new());
         lines.push(colour.paint(submod, "1"));
         rows.into_iter().for_each(|row| lines.extend(one(row, colour)));
     }
     lines.push(String::new());
-    let (code, word) = match examination.conclusion {
-        Conclusion::NothingContradicted => ("1;32", "GOOD"),
-        Conclusion::Refused => ("1;31", "REFUSED"),
+    let code = match examination.conclusion {
+        Conclusion::NothingContradicted => "1;32",
+        Conclusion::Refused => "1;31",
     };
     let taint =
-        taint(examination).map_or_else(String::new, |taint| format!("  {}", colour.paint(taint, "1;33")));
-    lines.push(format!("{}: {}{taint}", colour.paint(word, code), conclusion(examination)));
+        examined.taint().map_or_else(String::new, |taint| format!("  {}", colour.paint(taint, "1;33")));
+    lines.push(format!("{}: {}{taint}", colour.paint(&verdict(examined), code), counts(examination)));
     for finding in &examination.findings {
         lines.push(format!(
             "  {} {} {}",
@@ -107,9 +113,12 @@ pub(super) fn by_part(examination: &Examination) -> Vec<(&str, Vec<&CheckOutcome
     parts
 }
 
-/// A value on one line: errors explain themselves on a second.
-fn value(text: &str) -> String {
-    plain(&text.replace("\n  ", "; "))
+/// A value on one line: errors explain themselves on a second. Seconds have their date beside them.
+pub(super) fn value(text: &str) -> String {
+    match text {
+        "so" | "the same" => "as expected".to_owned(),
+        text => with_utc(&plain(&text.replace("\n  ", "; "))),
+    }
 }
 
 fn one(row: &CheckOutcome, colour: Colour) -> Vec<String> {

@@ -55,7 +55,7 @@ pub(super) enum LowCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum LowCharter {
-    /// Sign a charter, after showing its changes and p
+    /// Sign a charter, once its changes and its digest p were shown
     Sign(CharterSign),
     /// Print every change from OLD to NEW, widening changes first
     Diff(CharterDiff),

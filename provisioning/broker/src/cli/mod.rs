@@ -33,6 +33,17 @@ pub fn run(low: LowArgs) -> ExitCode {
     }
 }
 
+/// Tells of arguments that were not understood, or gives the help that was asked for.
+pub fn unparsed(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        // It repeats the arguments, which may come from a folder's names.
+        print::usage(&error.to_string());
+        return ExitCode::from(2);
+    }
+    let _ = error.print();
+    ExitCode::SUCCESS
+}
+
 enum Failure {
     Usage(high::UsageError),
     Command(Box<crate::BrokerError>),

@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 
 use serde::Serialize;
+use tiltyard_attestation::printable::{plain, plain_lines};
 
 use super::OutputForm;
 
@@ -28,10 +29,17 @@ struct Failed<'a> {
     error: &'a str,
 }
 
+/// A file's name, or a document's member that an error repeats, says nothing to the terminal.
 pub(super) fn failure(form: OutputForm, code: &str, error: &str) {
     let text = match form {
         OutputForm::Json => serde_json::to_string(&Failed { code, error }).unwrap_or_default(),
-        OutputForm::Text => format!("tiltyard-broker: {error}"),
+        OutputForm::Text => format!("tiltyard-broker: {}", plain_lines(error)),
     };
     let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// What the parser of arguments says, each line by itself.
+pub(super) fn usage(error: &str) {
+    let lines: Vec<String> = error.lines().map(plain).collect();
+    let _ = writeln!(io::stderr().lock(), "{}", lines.join("\n"));
 }

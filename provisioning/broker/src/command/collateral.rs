@@ -4,20 +4,26 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
-use tiltyard_attestation::collateral::{BUNDLE_MAX_BYTES, Bundle, BundleError, Fetched, ITEMS_MAX, Manifest};
-use tiltyard_attestation::{Collateral, Hex};
+use tiltyard_attestation::collateral::{
+    BUNDLE_MAX_BYTES, Bundle, BundleError, Fetched, ITEMS_MAX, ItemKind, Manifest,
+};
+use tiltyard_attestation::nvidia::rim::{AuthenticRim, RimError};
+use tiltyard_attestation::{Collateral, Hex, Links, TrustAnchors};
 
 use super::unlock;
 use crate::cli::{CollateralSignArgs, Facts, OutputForm};
+use crate::file::read_regular;
 use crate::identity::Secret;
 use crate::{BrokerError, now, read_limited, write_private};
 
 const DAY_S: u64 = 86_400;
 /// Largest file of collateral, in bytes: a bundle, or as JSON.
 const COLLATERAL_MAX_BYTES: u64 = BUNDLE_MAX_BYTES as u64;
+
+/// What this signature does not say.
+const UNCHECKED: &str = "The vendors' own signatures inside are checked when the bundle is used, not here.";
 
 #[derive(Serialize)]
 struct Signed {
@@ -31,6 +37,7 @@ struct Signed {
     expires_at: u64,
     /// Items whose vendor will have replaced them before the bundle expires.
     stale_before: Vec<String>,
+    note: &'static str,
 }
 
 pub(super) fn sign(args: &CollateralSignArgs, form: OutputForm) -> Result<(), BrokerError> {
@@ -62,6 +69,7 @@ pub(super) fn sign(args: &CollateralSignArgs, form: OutputForm) -> Result<(), Br
         key,
         expires_at,
         stale_before: manifest.items.iter().filter(stale).map(ToString::to_string).collect(),
+        note: UNCHECKED,
     }
     .print(form);
     Ok(())
@@ -74,21 +82,39 @@ pub(super) fn read(path: &Path, key: &Hex<32>) -> Result<Collateral, BrokerError
         .map_err(|error| BrokerError::Document { path: path.into(), what: error.to_string() })
 }
 
-/// Every file of a folder's folders, by the two names of its path.
+/// Every file of a folder's folders, by the two names of its path: regular files only, and no more in all than a
+/// bundle may hold.
 fn read_folder(folder: &Path) -> Result<BTreeMap<String, Fetched>, BrokerError> {
     let mut files = BTreeMap::new();
-    let mut total = 0;
+    let mut left = COLLATERAL_MAX_BYTES;
+    let too_many = || BrokerError::Document {
+        path: folder.into(),
+        what: format!("expected at most {ITEMS_MAX} files and {BUNDLE_MAX_BYTES} bytes in all"),
+    };
     for vendor in entries(folder)? {
+        // The names of a bundle's folders are fixed, so a link there can only lead away.
+        let metadata =
+            fs::symlink_metadata(&vendor).map_err(|source| BrokerError::io("read", &vendor, source))?;
+        if !metadata.is_dir() {
+            let what = "expected folders amd, intel and nvidia, found something else".into();
+            return Err(BrokerError::Document { path: vendor, what });
+        }
         for path in entries(&vendor)? {
             let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
             let (Some(first), Some(second)) = (name(&vendor), name(&path)) else { continue };
-            let content = read_limited(&path, COLLATERAL_MAX_BYTES)?;
-            let at = modified(&path).map_err(|source| BrokerError::io("read", &path, source))?;
-            total += content.len();
-            files.insert(format!("{first}/{second}"), Fetched { content, at });
-            if total > BUNDLE_MAX_BYTES || files.len() > ITEMS_MAX {
-                let what = format!("expected at most {ITEMS_MAX} files and {BUNDLE_MAX_BYTES} bytes in all");
-                return Err(BrokerError::Document { path: folder.into(), what });
+            let (content, at) = read_regular(&path, left).map_err(|error| match error {
+                BrokerError::FileTooLarge { .. } => too_many(),
+                other => other,
+            })?;
+            let place = format!("{first}/{second}");
+            if matches!(ItemKind::of_path(&place), Some((ItemKind::NvidiaRim, _))) {
+                has_the_form_of_a_manifest(&content)
+                    .map_err(|error| BrokerError::Document { path, what: error.to_string() })?;
+            }
+            left = left.saturating_sub(content.len() as u64);
+            files.insert(place, Fetched { content, at });
+            if files.len() > ITEMS_MAX {
+                return Err(too_many());
             }
         }
     }
@@ -99,16 +125,26 @@ fn read_folder(folder: &Path) -> Result<BTreeMap<String, Fetched>, BrokerError> 
     Ok(files)
 }
 
+/// A manifest has no dates that would show its form. Who signed it, and when that holds, is for whoever uses it.
+fn has_the_form_of_a_manifest(content: &[u8]) -> Result<(), RimError> {
+    let (anchors, links) = (TrustAnchors::vendor(), Links::new());
+    match AuthenticRim::open(content, &anchors, &Collateral::none(), &links, 0) {
+        Ok(_)
+        | Err(
+            RimError::DigestMismatch { .. }
+            | RimError::SignerKey { .. }
+            | RimError::Signature { .. }
+            | RimError::Chain(_),
+        ) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, BrokerError> {
     let read = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
     let mut paths = read().map_err(|source| BrokerError::io("read", folder, source))?;
     paths.sort();
     Ok(paths)
-}
-
-fn modified(path: &Path) -> io::Result<u64> {
-    let at: SystemTime = fs::metadata(path)?.modified()?;
-    Ok(at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
 impl Facts for Signed {
@@ -122,6 +158,7 @@ impl Facts for Signed {
         ]
         .into_iter()
         .chain(stale)
+        .chain([UNCHECKED.to_owned()])
         .collect()
     }
 }

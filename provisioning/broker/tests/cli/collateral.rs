@@ -10,6 +10,8 @@ const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../attestation/te
 const SIGN: &str =
     "collateral sign --dir owner --from vendors --expires-days 30 --out site.tar --passphrase-fd 0";
 
+const RIM: &str = "nvidia/rim/nvat_NV_GPU_DRIVER_GH100_550.144.03.xml";
+
 fn place(trial: &Trial, path: &str, vector: &str) {
     let path = trial.path("vendors").join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -78,6 +80,91 @@ fn what_a_site_would_refuse_is_not_signed() {
         let line = SIGN.replace("30", days);
         assert_eq!(trial.run(&line).code, 2, "{days}");
     }
+}
+
+/// Whoever may write to the folder must not have the owner sign what lies elsewhere, or nothing.
+#[test]
+fn links_pipes_and_texts_that_are_no_manifest_are_not_signed() {
+    let (trial, _) = trial();
+    let facts = trial.facts(SIGN);
+    assert!(facts["note"].as_str().unwrap().contains("checked when the bundle is used, not here"), "{facts}");
+    fs::remove_file(trial.path("site.tar")).unwrap();
+    let secret = trial.write("secret", "the owner's own");
+    let at = trial.path("vendors/nvidia/rim-h100");
+    fs::create_dir_all(at.parent().unwrap()).unwrap();
+    let refused = |what: &str| {
+        let answer = trial.run(SIGN);
+        assert_ne!(answer.code, 0, "{what}");
+        assert!(answer.stderr.contains(what), "{what}: {}", answer.stderr);
+        assert!(!trial.path("site.tar").exists(), "{what}");
+    };
+    std::os::unix::fs::symlink(&secret, &at).unwrap();
+    refused("found a link");
+    fs::remove_file(&at).unwrap();
+    // Nobody writes to it: a reader that opens it as a file would wait for ever.
+    nix::unistd::mkfifo(&at, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    refused("found something else");
+    fs::remove_file(&at).unwrap();
+    fs::create_dir(&at).unwrap();
+    refused("found a folder");
+    fs::remove_dir(&at).unwrap();
+    for (text, what) in [
+        (&b"the owner's own"[..], "expected well-formed XML"),
+        (b"<?xml version='1.0'?><note xmlns='http://example.org/'/>", "nvidia/rim-h100"),
+        (b"", "nvidia/rim-h100"),
+    ] {
+        trial.write("vendors/nvidia/rim-h100", text);
+        refused(what);
+    }
+    fs::File::create(&at).unwrap().set_len(33 << 20).unwrap();
+    refused("bytes in all");
+    fs::remove_dir_all(trial.path("vendors/nvidia")).unwrap();
+    std::os::unix::fs::symlink(trial.path("vendors/amd"), trial.path("vendors/intel")).unwrap();
+    refused("expected folders amd, intel and nvidia");
+    fs::remove_file(trial.path("vendors/intel")).unwrap();
+    place(&trial, "nvidia/rim-h100", RIM);
+    assert_eq!(trial.facts(SIGN)["items"], json(5));
+}
+
+/// A file's name reaches the terminal in errors.
+#[test]
+fn names_of_files_say_nothing_to_the_terminal() {
+    let trial = Trial::new();
+    let name = "no\u{1b}[2Jsuch\nGOOD\u{202e}";
+    let output = Command::new(env!("CARGO_BIN_EXE_tiltyard-broker"))
+        .current_dir(trial.path("."))
+        .args(["charter", "show", name])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("no\u{fffd}[2Jsuch\u{fffd}GOOD\u{fffd}"), "{text:?}");
+    assert_eq!(text.lines().count(), 1, "{text:?}");
+    // A second line of ours stays one.
+    let output = Command::new(env!("CARGO_BIN_EXE_tiltyard-broker"))
+        .current_dir(trial.path("."))
+        .args(["identity", "--dir", name])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!text.contains('\u{1b}'), "{text:?}");
+    assert!(text.ends_with("\n  make one with `tiltyard-broker init`\n"), "{text:?}");
+}
+
+/// What the parser of arguments repeats; and help that was asked for, in whole sentences.
+#[test]
+fn usage_says_nothing_to_the_terminal_and_help_is_whole() {
+    let run =
+        |args: &[&str]| Command::new(env!("CARGO_BIN_EXE_tiltyard-broker")).args(args).output().unwrap();
+    let output = run(&["charter", "\u{1b}[2J\u{202e}"]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text:?}");
+    assert!(text.contains('\u{fffd}') && text.contains("\n\nUsage: "), "{text:?}");
+    let output = run(&["charter", "sign", "--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("Sign a charter, once its changes and its digest p were shown\n"), "{text}");
 }
 
 #[test]
