@@ -1,7 +1,8 @@
 //! SNP-18, SNP-19, SNP-21..SNP-24: the guest itself; and policies that are none.
 
 use tiltyard_attestation::policy::{
-    Architecture, DeviceFloor, GpuFloor, GpuMode, Level, PolicyError, Product, SnpFloor, TeeFloor,
+    Architecture, DeviceFloor, GpuFloor, GpuMode, Level, ModuleFloor, Platform, PlatformId, PlatformKind,
+    PolicyError, Product, SnpFloor, TdxFloor, TeeFloor,
 };
 use tiltyard_attestation::{AppraisalPolicy, Backend, CheckId, Code, Hex, measure};
 
@@ -139,6 +140,52 @@ fn device_floors_that_no_device_can_be_held_to() {
     }
     let none = DeviceFloor { architectures: vec![], ..floor };
     assert_eq!(refused(none), ("devices.architectures", "none".to_owned()));
+}
+
+#[test]
+fn gpus_without_a_floor_rows_beyond_the_limit_and_modules_twice() {
+    let lab = Setup::lab();
+    let policy = |tee: &TeeFloor, gpu: &GpuFloor, platforms: &[Platform]| {
+        AppraisalPolicy::from_floors(Level::Lab, &lab.backends, tee, gpu, platforms)
+    };
+    let none = GpuFloor::none();
+    for (count, missing) in [(0, false), (1, true), (8, true)] {
+        let got = policy(&lab.tee, &GpuFloor { count, devices: None }, &[]);
+        let refused = matches!(got, Err(PolicyError::Missing { member: "gpu_floor.devices", .. }));
+        assert_eq!((refused, got.is_err()), (missing, missing), "{count}");
+    }
+    let rows = |count: usize| -> Vec<Platform> {
+        let id = |at: usize| PlatformId::new(&(at as u64 + 1).to_be_bytes()).unwrap();
+        (0..count)
+            .map(|at| Platform {
+                kind: PlatformKind::GpuUeid,
+                id: id(at),
+                custody: String::new(),
+                enrolled_at: 0,
+                revoked_at: None,
+            })
+            .collect()
+    };
+    for count in [4095, 4096] {
+        assert!(policy(&lab.tee, &none, &rows(count)).is_ok(), "{count}");
+    }
+    let over = policy(&lab.tee, &none, &rows(4097));
+    assert_eq!(over, Err(PolicyError::TooLarge { limit: 4096, got: 4097 }));
+    let modules = |majors: &[u8]| {
+        let module = |&major: &u8| ModuleFloor { major, svn: 1, mrseam: vec![] };
+        let tdx = TdxFloor {
+            tcb_evaluation: 18,
+            modules: majors.iter().map(module).collect(),
+            platform_flags: vec![],
+            refused_advisories: vec![],
+            xfam: 0,
+        };
+        policy(&TeeFloor { tdx: Some(tdx), ..lab.tee.clone() }, &none, &[])
+    };
+    assert!(modules(&[0, 1]).is_ok());
+    for majors in [&[1, 1][..], &[0, 1, 0]] {
+        assert!(matches!(modules(majors), Err(PolicyError::Duplicate { .. })), "{majors:?}");
+    }
 }
 
 #[test]

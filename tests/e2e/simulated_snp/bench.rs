@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use tiltyard_attestation::evidence::{CpuEvidence, Evidence};
 use tiltyard_attestation::policy::{
-    DeviceFloor, GpuFloor, GpuMode, Level, Platform, PlatformKind, Product, SnpFloor, Tcb, TeeFloor,
+    Architecture, DeviceFloor, GpuFloor, GpuMode, Level, Platform, PlatformKind, Product, SnpFloor, Tcb,
+    TeeFloor,
 };
 use tiltyard_attestation::reference::{ReferenceImage, ReferenceValues};
 use tiltyard_attestation::{
@@ -25,13 +26,15 @@ const IMAGE: Hex<32> = Hex([0x1a; 32]);
 const MEASUREMENT: Hex<48> = Hex([0x3e; 48]);
 
 /// Any H100 or B200 by itself.
-const DEVICES: DeviceFloor = DeviceFloor {
-    architectures: Vec::new(),
-    mode: GpuMode::Spt,
-    driver: String::new(),
-    vbios: String::new(),
-    switches: 0,
-};
+fn devices() -> DeviceFloor {
+    DeviceFloor {
+        architectures: vec![Architecture::Hopper, Architecture::Blackwell],
+        mode: GpuMode::Spt,
+        driver: "535.86".to_owned(),
+        vbios: "96.00.00.00.00".to_owned(),
+        switches: 0,
+    }
+}
 
 /// Everything that one appraisal takes.
 pub(crate) struct Bench {
@@ -149,7 +152,7 @@ impl Bench {
     pub(crate) fn verifier(&self) -> Verifier {
         let (tee, gpu) = (
             TeeFloor { snp: self.floors.clone(), tdx: None },
-            GpuFloor { count: self.gpu_count, devices: Some(DEVICES) },
+            GpuFloor { count: self.gpu_count, devices: Some(devices()) },
         );
         let policy = AppraisalPolicy::from_floors(self.level, &self.backends, &tee, &gpu, &self.platforms)
             .expect("policy")

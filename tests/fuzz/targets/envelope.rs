@@ -50,10 +50,14 @@ fn seeds() -> Vec<Vec<u8>> {
     let gpu = &DEVICES.sets[0].evidence[0];
     let state = DeviceState { cc_mode: Switched::On, protected_pcie: Switched::Off, devtools: Switched::Off };
     let boot = BootDocument { v: 1, random: Hex([5; 32]), pci_gpus: 1, gpus: vec![state] }.to_bytes();
-    let of = |boot: &[u8], device: &[u8]| {
-        joined(&[&runtime.0, &config.0, &keys.tls_spki.0, boot, &report.0, device])
+    // A guest with a GPU was launched with one.
+    let launched = LaunchConfig::from_bytes(&config.0)
+        .map(|config| LaunchConfig { gpus: vec!["0000:41:00.0".to_owned()], ..config }.to_bytes())
+        .unwrap_or_default();
+    let of = |config: &[u8], boot: &[u8], device: &[u8]| {
+        joined(&[&runtime.0, config, &keys.tls_spki.0, boot, &report.0, device])
     };
-    vec![vector("token/evidence.json"), of(b"", b""), of(&boot, &gpu.report)]
+    vec![vector("token/evidence.json"), of(&config.0, b"", b""), of(&launched, &boot, &gpu.report)]
 }
 
 /// As many devices as a guest may have, each with as long a chain as it may have; and a log of the longest.
