@@ -147,13 +147,13 @@ impl Mint {
 
     /// A whole guest: what binds its parts is in the envelope, the rest in the vendors' own files as well.
     fn composite(&self, devices: Devices, at: u64) -> Result<Minted, CliError> {
-        let attack = self.named(composite::variants(), |variant| variant.name)?;
+        let (cpu, attack) = (self.cpu()?, self.named(composite::variants(), |variant| variant.name)?);
         if !MANIFEST_SIGNERS_LIVE.contains(&at) {
             return Err(CliError::DevicesAt { at });
         }
         let lab = composite::Lab::from_seed(&*seed(&self.seed_file)?, self.key_cache.as_deref(), at)?;
         let board = attack.map_or_else(|| devices.board(), |variant: &CompositeVariant| variant.base);
-        let mut draft = lab.draft(self.cpu()?, board)?;
+        let mut draft = lab.draft(cpu, board)?;
         attack.iter().for_each(|attack| attack.before_signing(&mut draft));
         let mut set = lab.issue(&draft)?;
         attack.iter().for_each(|attack| attack.after_signing(&mut set));
