@@ -8,6 +8,8 @@
 
 #[path = "hostile/charters.rs"]
 mod charters;
+#[path = "hostile/devices.rs"]
+mod devices;
 #[path = "hostile/evidence.rs"]
 mod evidence;
 #[path = "hostile/guest.rs"]
