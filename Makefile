@@ -1,5 +1,5 @@
 # The two commands of the README, and the bench. Each prints where the time went.
-.PHONY: setup build demo test flips fuzz peers bench check deny
+.PHONY: setup build demo test flips fuzz mutants peers bench check deny
 
 setup:
 	@tests/inputs/timed setup python3 tests/inputs/fetch.py
@@ -19,6 +19,13 @@ test: build
 # Before a release: all single-bit flips of the genuine evidence, where `test` tries one of eight.
 flips:
 	@TILTYARD_FLIPS=all tests/inputs/timed flips cargo test --locked -p tiltyard-attestation -- flip
+	@tests/inputs/timed --report
+
+# Changes the appraisal and the policy in hundreds of ways; each that changes a verdict must fail a test. Hours.
+# attestation/tests/mutants.md says why some may stay.
+mutants:
+	@tests/inputs/timed mutants-install sh -c 'cargo mutants --version 2>/dev/null | grep -q "27.1.0" || cargo install --locked --quiet --debug cargo-mutants --version 27.1.0'
+	@tests/inputs/timed mutants cargo mutants -p tiltyard-attestation -f 'attestation/src/appraisal/**' -f 'attestation/src/policy/**' -o target/mutants -- --locked --lib --test appraisal --test nvidia --test tdx -- --skip flip
 	@tests/inputs/timed --report
 
 # Result tokens through readers by other authors: PyJWT, jwcrypto, jose; and the crate ear.

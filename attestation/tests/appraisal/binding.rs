@@ -45,6 +45,18 @@ fn every_check_runs_once() {
 }
 
 #[test]
+fn evd_01_collateral_at_its_limit_and_one_item_more() {
+    let lists = |count: usize| {
+        let mut setup = Setup::lab();
+        let list = setup.collateral.snp_crls[0].clone();
+        setup.collateral.snp_crls = vec![list; count];
+        setup
+    };
+    assert!(lists(64).appraise(&Guest::turin().evidence()).is_ok());
+    assert_eq!(lists(65).refused(&Guest::turin().evidence()), [(CheckId::Evd01, Code::TooLarge)]);
+}
+
+#[test]
 fn evd_01_keys_of_another_length() {
     let mut guest = Guest::turin();
     guest.keys.hpke.kem = KEM_X25519;
