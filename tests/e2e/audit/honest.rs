@@ -66,6 +66,29 @@ fn evidence_that_was_valid_stays_so() {
 }
 
 #[test]
+fn collateral_shows_what_the_bundle_alone_does_not() {
+    let open = |audit: &tiltyard_audit::Audit| {
+        let rows = audit.claims.iter().filter(|claim| claim.id == "EVD-4");
+        rows.map(|claim| claim.subject.clone()).collect::<Vec<_>>()
+    };
+    assert!(open(&honest().audit()).contains(&"SNP-08".to_owned()), "nothing is known of revocation");
+    let with = |collateral| honest().audit_with(&Pins { collateral: vec![collateral], ..Pins::default() });
+    let good = with(platform().collateral(NOW - 3_600).unwrap());
+    assert_eq!(failures(&good), [""; 0]);
+    assert!(!open(&good).contains(&"SNP-08".to_owned()), "{:?}", open(&good));
+    // A list that names the issuer of the chip's key: every guest of the bundle stood on a revoked platform.
+    let revoking = platform()
+        .reissued(|fields| fields.crl.revoked.push(fields.ask.serial))
+        .unwrap()
+        .collateral(NOW - 3_600)
+        .unwrap();
+    let revoked = with(revoking);
+    assert_eq!(revoked.verdict, Overall::Fail);
+    let refused = revoked.count(|claim| claim.id == "EVD-1" && claim.outcome.is_fail());
+    assert_eq!(refused, 7, "every guest of the bundle");
+}
+
+#[test]
 fn the_same_bundle_gives_the_same_audit() {
     let again = play(Script::default());
     assert_eq!(again.tar(), honest().tar());
