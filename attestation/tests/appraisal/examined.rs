@@ -215,6 +215,21 @@ fn gpu_04_a_nonce_in_the_file_must_be_that_of_the_report() {
 }
 
 #[test]
+fn bnd_01_the_report_data_is_what_was_asked_with() {
+    let Some(CpuExhibit::Snp { report: Some(report), .. }) = milan().cpu else { panic!("a report") };
+    let whole = Hex::<64>::from_slice(&report[0x50..0x90]).unwrap();
+    let run = |nonce| {
+        let exhibits = Exhibits { nonce: Some(nonce), ..milan() };
+        examine(TrustAnchors::vendor(), &preset("lab"), &exhibits, &Collateral::none())
+    };
+    let same = run(Nonce::Whole(whole));
+    assert_eq!((findings(&same), verdicts(&same, CheckId::Bnd01)), (vec![], vec![Verdict::Pass]));
+    for other in [Nonce::Whole(Hex([7; 64])), Nonce::Half(Hex([7; 32]))] {
+        assert_eq!(findings(&run(other)), [(CheckId::Bnd01, Code::NonceMismatch)]);
+    }
+}
+
+#[test]
 fn manifests_of_a_bundle_say_nothing_of_a_guest_without_devices() {
     let forged: Base64Bytes = b"<SoftwareIdentity/>".to_vec().into();
     let with = |source| {
