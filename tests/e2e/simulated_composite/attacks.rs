@@ -2,11 +2,11 @@
 
 use std::iter;
 
-use tiltyard_attestation::CheckId;
 use tiltyard_attestation::policy::Level;
-use tiltyard_simulator::hostile::composite::{Cpu, variants};
+use tiltyard_attestation::{CheckId, Code};
+use tiltyard_simulator::hostile::composite::{Board, Cpu, variants};
 
-use crate::{findings, lab};
+use crate::{draft, findings, issue, lab};
 
 /// Every attack that this check must refuse: at `lab` on each CPU, and on one of them in turn at the highest level that
 /// would accept it.
@@ -168,4 +168,18 @@ fn every_attack_is_run_by_a_test_of_its_check() {
         let call = format!("    refused_by(CheckId::{:?});", variant.check);
         assert!(OWN.contains(&call), "{}: no test of {}", variant.name, variant.check);
     }
+}
+
+/// A charter that says nothing of TDX modules and collateral accepts no quote, though it lists the backend.
+#[test]
+fn pol_01_a_quote_under_a_charter_without_a_floor_for_it() {
+    for cpu in [Cpu::TdxV4, Cpu::TdxV5] {
+        let mut draft = draft(cpu, Board::Bare);
+        draft.cpu.expected().tee.tdx = None;
+        let found = findings(&issue(&draft), Level::Lab);
+        assert!(found.contains(&(CheckId::Pol01, Code::BackendNotListed)), "{cpu:?}: {found:?}");
+    }
+    let mut draft = draft(Cpu::Turin, Board::Bare);
+    draft.cpu.expected().tee.tdx = None;
+    assert!(findings(&issue(&draft), Level::Lab).is_empty(), "a report needs no such floor");
 }
