@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+#[path = "../../tests/shared/pcs.rs"]
+mod pcs;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,27 +34,10 @@ fn key() -> String {
 
 /// AMD's chain and one chip's key, and Intel's answers for one platform, as their services give them.
 fn items() -> Vec<(&'static str, Vec<u8>)> {
-    let set: Value = serde_json::from_slice(&vector("tdx/dcapqvl_tdx_quote_collateral.json")).unwrap();
-    let text = |name: &str| set[name].as_str().unwrap();
-    let answer = |member: &str, name: &str| {
-        let signature = text(&format!("{name}_signature"));
-        format!(r#"{{"{member}":{},"signature":"{signature}"}}"#, text(name)).into_bytes()
-    };
-    let hex = |name: &str| {
-        let digits = text(name);
-        (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
-    };
-    vec![
-        ("amd/vcek-milan-1", vector("snp/virtee_milan_vcek.der")),
-        ("amd/chain-milan", vector("snp/ask_ark_milan.pem")),
-        ("intel/tcbinfo-b0c06f000000", answer("tcbInfo", "tcb_info")),
-        ("intel/tcbinfo-chain-tdx", text("tcb_info_issuer_chain").into()),
-        ("intel/qeidentity-td", answer("enclaveIdentity", "qe_identity")),
-        ("intel/qeidentity-chain-td", text("qe_identity_issuer_chain").into()),
-        ("intel/pckcrl-platform", hex("pck_crl")),
-        ("intel/pckcrl-chain-platform", text("pck_crl_issuer_chain").into()),
-        ("intel/rootcrl-root", hex("root_ca_crl")),
-    ]
+    let mut items = pcs::answers();
+    items.push(("amd/vcek-milan-1", vector("snp/virtee_milan_vcek.der")));
+    items.push(("amd/chain-milan", vector("snp/ask_ark_milan.pem")));
+    items
 }
 
 /// A bundle of those items in a file of the test's own.

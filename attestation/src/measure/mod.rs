@@ -10,8 +10,7 @@
 //! use tiltyard_attestation::measure::snp::{self, Firmware, KernelHashes, Launch, SevFeatures, Vmm};
 //! use tiltyard_attestation::measure::CommandLine;
 //!
-//! # fn files() -> (Vec<u8>, Vec<u8>, Vec<u8>) { unimplemented!() }
-//! let (firmware, kernel, initrd) = files();
+//! # let [firmware, kernel, initrd] = [const { Vec::<u8>::new() }; 3];
 //! let cmdline = CommandLine::new("quiet panic=-1")?;
 //! let digest = snp::launch_digest(&Launch {
 //!     firmware: Firmware::Whole(&firmware),

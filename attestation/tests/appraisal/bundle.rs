@@ -8,6 +8,7 @@ use tiltyard_attestation::policy::Level;
 use tiltyard_attestation::{CheckId, Code, Collateral, Hex, Verdict};
 
 use crate::minted::{Guest, NOW, Setup, file, findings};
+use crate::pcs;
 
 const DAY_S: u64 = 86_400;
 
@@ -110,33 +111,9 @@ fn vector(path: &str) -> Vec<u8> {
     std::fs::read(format!("{}/tests/vectors/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
-/// Answers of Intel's service, made again from a set in its JSON form.
-fn answers() -> Vec<(&'static str, Vec<u8>)> {
-    let set: serde_json::Value =
-        serde_json::from_slice(&vector("tdx/dcapqvl_tdx_quote_collateral.json")).unwrap();
-    let text = |name: &str| set[name].as_str().unwrap();
-    let answer = |member: &str, name: &str| {
-        let signature = text(&format!("{name}_signature"));
-        format!(r#"{{"{member}":{},"signature":"{signature}"}}"#, text(name)).into_bytes()
-    };
-    let hex = |name: &str| {
-        let digits = text(name);
-        (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
-    };
-    vec![
-        ("intel/tcbinfo-b0c06f000000", answer("tcbInfo", "tcb_info")),
-        ("intel/tcbinfo-chain-tdx", text("tcb_info_issuer_chain").into()),
-        ("intel/qeidentity-td", answer("enclaveIdentity", "qe_identity")),
-        ("intel/qeidentity-chain-td", text("qe_identity_issuer_chain").into()),
-        ("intel/pckcrl-platform", hex("pck_crl")),
-        ("intel/pckcrl-chain-platform", text("pck_crl_issuer_chain").into()),
-        ("intel/rootcrl-root", hex("root_ca_crl")),
-    ]
-}
-
 #[test]
 fn a_folder_of_every_kind_is_listed_with_its_dates_and_read_back() {
-    let mut folder = answers();
+    let mut folder = pcs::answers();
     folder.extend([
         ("amd/vcek-turin-1", file("vcek_turin.der").0),
         ("amd/chain-milan", vector("snp/ask_ark_milan.pem")),

@@ -13,5 +13,7 @@ mod genuine;
 mod guest;
 mod hostile;
 mod minted;
+#[path = "../shared/pcs.rs"]
+mod pcs;
 mod table;
 mod token;
