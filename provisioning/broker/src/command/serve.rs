@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
+use tiltyard_attestation::printable::plain_lines;
 use tiltyard_attestation::{Collateral, Hex};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -83,7 +84,7 @@ fn reload(args: &ServeArgs, own_key: Hex<32>, core: Arc<Core>) -> std::io::Resul
                 Err(error) => format!("{error}\n  the collateral before it stays in use"),
             };
             // Nobody may be there to read it.
-            let _ = writeln!(std::io::stderr(), "{said}");
+            let _ = writeln!(std::io::stderr(), "{}", plain_lines(&said));
         }
     }))
 }
