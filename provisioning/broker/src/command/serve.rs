@@ -50,6 +50,8 @@ pub(super) fn serve(args: &ServeArgs, form: OutputForm) -> Result<(), BrokerErro
         let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        // Before anybody can know that it serves: until then SIGHUP ends it.
+        let reload = reload(args, own_key, Arc::clone(&core)).map_err(failed)?;
         if let Some(path) = &args.port_file {
             write_private(path, format!("{}\n", address.port()).as_bytes())?;
         }
@@ -60,7 +62,6 @@ pub(super) fn serve(args: &ServeArgs, form: OutputForm) -> Result<(), BrokerErro
                 _ = tokio::signal::ctrl_c() => {}
             }
         };
-        let reload = reload(args, own_key, Arc::clone(&core)).map_err(failed)?;
         run(listener, acceptor, server_spki, core, stop).await;
         reload.abort();
         Ok::<_, BrokerError>(())

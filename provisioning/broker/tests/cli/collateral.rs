@@ -197,3 +197,37 @@ fn serve_takes_a_bundle_of_its_own_key_or_of_the_named_one() {
     let (_, stderr) = serve("--collateral-key 00");
     assert!(stderr.contains("--collateral-key"), "{stderr}");
 }
+
+/// A broker goes on while its collateral is replaced, and keeps the old one when the new one is none.
+#[test]
+fn serve_reads_collateral_again_when_it_is_told_to() {
+    use std::io::{BufRead as _, BufReader};
+    let (trial, _) = trial();
+    trial.facts(SIGN);
+    let line = "serve --dir owner --charter signed.json --passphrase-fd 0 --collateral site.tar";
+    let mut child = broker(trial.folder.path(), line).spawn().unwrap();
+    writeln!(child.stdin.take().unwrap(), "{PASSPHRASE}").unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut serving = String::new();
+    stdout.read_line(&mut serving).unwrap();
+    assert!(serving.contains("vendor root"), "{serving}");
+    let told = |stderr: &mut dyn std::io::BufRead| {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
+        let mut said = String::new();
+        stderr.read_line(&mut said).unwrap();
+        said
+    };
+    assert_eq!(told(&mut stderr), "collateral site.tar: read again\n");
+    trial.write("site.tar", b"\x1b[2Jnothing of the kind");
+    let refused = told(&mut stderr);
+    assert!(refused.starts_with("site.tar: not a document of the expected kind"), "{refused}");
+    let mut kept = String::new();
+    stderr.read_line(&mut kept).unwrap();
+    assert_eq!(kept, "  the collateral before it stays in use\n");
+    trial.facts(SIGN);
+    assert_eq!(told(&mut stderr), "collateral site.tar: read again\n", "it still serves");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
