@@ -8,6 +8,8 @@
 
 #[path = "hostile/charters.rs"]
 mod charters;
+#[path = "hostile/client.rs"]
+mod client;
 #[path = "hostile/devices.rs"]
 mod devices;
 #[path = "hostile/evidence.rs"]

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tiltyard_attestation::binding::Runtime;
 use tiltyard_attestation::{Backend, DEVICES_LIFETIME_S, Hex, Role};
 use tiltyard_broker::{Channel, Core, Denial, Home, Passphrase, PassphraseSource, Setup};
+use tiltyard_provisioning::charter::Charter;
 use tiltyard_provisioning::order::{Order, RefereeKeys, Work};
 use tiltyard_provisioning::release::{AttestRequest, ChallengeRequest, End};
 use tiltyard_provisioning::statement::Signed;
@@ -21,12 +22,27 @@ use crate::program::PASSPHRASE;
 /// Renewals come well within a lease.
 const STEP_S: u64 = 300;
 
-fn lab() -> &'static Lab {
+pub(crate) fn lab() -> &'static Lab {
     static LAB: OnceLock<Lab> = OnceLock::new();
     LAB.get_or_init(|| {
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR"));
         Lab::from_seed(&[0x5a; 32], Some(cache), NOW).unwrap()
     })
+}
+
+/// A charter over a guest like `sample`, that outlasts the appraisal of its devices.
+pub(crate) fn charter_over(sample: &mut Draft) -> Charter {
+    let gpu_floor = sample.floor().clone();
+    let expected = sample.cpu.expected();
+    Charter {
+        not_before: NOW - 60,
+        not_after: NOW + 4 * DEVICES_LIFETIME_S,
+        backends: vec![Backend::Snp, Backend::Tdx],
+        reference_values: expected.reference.clone(),
+        tee_floor: expected.tee.clone(),
+        gpu_floor,
+        ..parties().charter.clone()
+    }
 }
 
 /// The owner's broker under a charter that gives trainers and evaluators one H100.
@@ -51,14 +67,7 @@ impl Yard {
         parties().copy_homes(dir.path());
         let mut sample = lab().draft(Cpu::Turin, Board::OneH100).unwrap();
         let collateral = lab().issue(&sample).unwrap().collateral;
-        let gpu_floor = sample.floor().clone();
-        let expected = sample.cpu.expected();
-        let mut charter = parties().charter.clone();
-        (charter.not_before, charter.not_after) = (NOW - 60, NOW + 4 * DEVICES_LIFETIME_S);
-        charter.backends = vec![Backend::Snp, Backend::Tdx];
-        charter.reference_values = expected.reference.clone();
-        (charter.tee_floor, charter.gpu_floor) = (expected.tee.clone(), gpu_floor);
-        let envelope = signed_by_both(dir.path(), &charter);
+        let envelope = signed_by_both(dir.path(), &charter_over(&mut sample));
 
         let path = dir.path().join("passphrase");
         write(&path, PASSPHRASE.as_bytes());
