@@ -92,9 +92,13 @@ impl Judged {
         if holds { Self::pass(expected, got) } else { Self::fail(code, expected, got) }
     }
 
+    pub(crate) fn passed(&self) -> bool {
+        self.verdict == Verdict::Pass
+    }
+
     /// This outcome, unless it passed: then the next one.
     pub(crate) fn and_then(self, next: impl FnOnce() -> Self) -> Self {
-        if self.verdict == Verdict::Pass { next() } else { self }
+        if self.passed() { next() } else { self }
     }
 }
 

@@ -4,7 +4,7 @@ use super::body::Body;
 use super::platform::Demands;
 use crate::Hex;
 use crate::checks::{CheckId, Code};
-use crate::eventlog::{DataState, Event, EventLog};
+use crate::eventlog::{DataState, Event, EventLog, EventLogError};
 use crate::policy::Level;
 use crate::reference::{ReferenceImage, TdxReference};
 use crate::trace::{Judged, Trace};
@@ -22,6 +22,9 @@ const UNWANTED: u64 = 1 << 17 | 0b1_1111 << 18 | 0b11 << 30 | 0b11 << 62;
 const XFAM_MANDATORY: u64 = 0b11;
 const ZERO: Hex<48> = Hex([0; 48]);
 
+/// The guest's event log, where one was given.
+type Log<'a> = Option<Result<EventLog<'a>, EventLogError>>;
+
 /// What the guest's checks found beside their verdicts.
 pub(super) struct Guest {
     pub(super) image_name: String,
@@ -35,19 +38,14 @@ impl Demands<'_> {
         trace.note(CheckId::Tdx14, self.attributes(body.td_attributes()));
         trace.note(CheckId::Tdx15, self.extended_features(body.xfam()));
         trace.note(CheckId::Tdx16, no_service_td(body));
-        let image = self.image(body.mrtd());
-        trace.note(CheckId::Tdx17, self.measurement(image, body));
         let log = self.event_log.filter(|area| !area.is_empty()).map(EventLog::parse);
         let replayed = match &log {
             Some(Ok(log)) if log.replay() == body.rtmr() => Some(log.events().len()),
             _ => None,
         };
-        let judged = match &log {
-            None => self.without_log(image, body),
-            Some(Err(error)) => Judged::fail(Code::RtmrReplayMismatch, "an event log", error),
-            Some(Ok(log)) => replays(log, body).and_then(|| self.events(log, image, body)),
-        };
-        trace.note(CheckId::Tdx18, judged);
+        let (image, measurement, events) = self.image(&log, body);
+        trace.note(CheckId::Tdx17, measurement);
+        trace.note(CheckId::Tdx18, events);
         Guest { image_name: image.map(|image| image.name.clone()).unwrap_or_default(), events: replayed }
     }
 
@@ -77,14 +75,24 @@ impl Demands<'_> {
         Judged::require(holds, Code::Xfam, expected, format_args!("{xfam:#x}"))
     }
 
-    /// The reference image that this measurement belongs to: same backend and image file, where a launch
-    /// configuration says which.
-    fn image(&self, mrtd: Hex<48>) -> Option<&ReferenceImage> {
-        self.reference?.images.iter().find(|row| {
-            let launched =
-                self.config.is_none_or(|config| row.backend == config.backend && row.image == config.image);
-            launched && row.measurement == mrtd
-        })
+    /// The reference image of this guest, with TDX-17 and TDX-18 by it. MRTD is the firmware's alone, so many images
+    /// may have one: of those the first by which both checks hold, else the first.
+    fn image(&self, log: &Log<'_>, body: &Body<'_>) -> (Option<&ReferenceImage>, Judged, Judged) {
+        let launched = |row: &ReferenceImage| {
+            self.config.is_none_or(|config| row.backend == config.backend && row.image == config.image)
+        };
+        let images = self.reference.map(|reference| reference.images.as_slice()).unwrap_or_default();
+        let mut judged = images
+            .iter()
+            .filter(|row| launched(row) && row.measurement == body.mrtd())
+            .map(|row| (Some(row), self.measurement(Some(row), body), self.events(log, Some(row), body)));
+        let first = judged.next();
+        let holds = |(_, measurement, events): &(_, Judged, Judged)| measurement.passed() && events.passed();
+        match first {
+            Some(first) if holds(&first) => first,
+            Some(first) => judged.find(holds).unwrap_or(first),
+            None => (None, self.measurement(None, body), self.events(log, None, body)),
+        }
     }
 
     fn measurement(&self, image: Option<&ReferenceImage>, body: &Body<'_>) -> Judged {
@@ -120,8 +128,16 @@ impl Demands<'_> {
         }
     }
 
+    fn events(&self, log: &Log<'_>, image: Option<&ReferenceImage>, body: &Body<'_>) -> Judged {
+        match log {
+            None => self.without_log(image, body),
+            Some(Err(error)) => Judged::fail(Code::RtmrReplayMismatch, "an event log", error),
+            Some(Ok(log)) => replays(log, body).and_then(|| self.listed(log, image, body)),
+        }
+    }
+
     /// Each event of a log that replayed is one that the image may have.
-    fn events(&self, log: &EventLog<'_>, image: Option<&ReferenceImage>, body: &Body<'_>) -> Judged {
+    fn listed(&self, log: &EventLog<'_>, image: Option<&ReferenceImage>, body: &Body<'_>) -> Judged {
         const EXPECTED: &str = "events of this image only";
         let count = log.events().len();
         if self.reference.is_none() {

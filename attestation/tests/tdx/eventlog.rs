@@ -4,7 +4,7 @@ use tiltyard_attestation::eventlog::{
     CcelTable, CcelTableError, DataState, EVENT_LOG_MAX_BYTES, EVENTS_MAX, EventLog, EventLogError, EventType,
 };
 use tiltyard_attestation::policy::Level;
-use tiltyard_attestation::reference::TdxReference;
+use tiltyard_attestation::reference::{ReferenceImage, ReferenceValues, TdxReference};
 use tiltyard_attestation::{AppraisalPolicy, CheckId, Code, Hex, Verdict};
 
 use crate::support::{Case, digests, field, file, filled, findings, reference, trimmed};
@@ -187,6 +187,38 @@ fn tdx_18_registers_that_the_image_determines_are_compared() {
     for (first, second) in [(Some(rtmr2), None), (None, Some(rtmr1)), (Some(Hex([0; 48])), Some(rtmr2))] {
         case.reference = with(first, second);
         assert_eq!(findings(&case), [(CheckId::Tdx18, Code::MeasurementMismatch)]);
+    }
+}
+
+#[test]
+fn tdx_18_of_images_with_one_firmware_any_may_be_it_but_never_two_together() {
+    let quote = trimmed("gotdx_cos-113-tdx-quote.dat");
+    let log = cos_log();
+    let all = digests(&log);
+    let parsed = EventLog::parse(&log).unwrap();
+    let mut needed = parsed.events().iter().filter(|event| !event.is_fixed()).map(|event| event.digest());
+    let without = |left_out: Hex<48>| {
+        let listed: Vec<Hex<48>> = all.iter().copied().filter(|digest| *digest != left_out).collect();
+        reference(&quote, &listed).images.remove(0)
+    };
+    let (first, last) = (needed.next().unwrap(), needed.next_back().unwrap());
+    assert_ne!(first, last);
+    let mut whole = reference(&quote, &all).images.remove(0);
+    whole.name = "the other image".to_owned();
+    let mut of_another_owner = whole.clone();
+    of_another_owner.tdx.as_mut().unwrap().mrowner = Hex([1; 48]);
+
+    let mut case = Case { policy: AppraisalPolicy::preset(Level::Lab), ..Case::cos(Level::Lab) };
+    let mut with = |images: Vec<ReferenceImage>| {
+        case.reference = Some(ReferenceValues { images, foreign_anchors: None });
+        case.run()
+    };
+    let found = with(vec![without(first), whole]);
+    assert_eq!((found.findings(), found.facts().image_name.as_str()), (vec![], "the other image"));
+    for second in [without(last), of_another_owner] {
+        let found = with(vec![without(first), second]);
+        assert_eq!(found.findings(), [(CheckId::Tdx18, Code::UnknownEvent)]);
+        assert!(found.got(CheckId::Tdx18).contains(&first.to_string()));
     }
 }
 
