@@ -1,5 +1,7 @@
 //! Text of unknown origin, made fit for a terminal: a file's name or a document's member may hold what a terminal obeys.
 
+use std::ffi::OsString;
+
 /// One line: whatever moves the cursor, colours, breaks the line or turns the direction of writing is U+FFFD.
 pub fn plain(text: &str) -> String {
     text.chars().map(|c| if is_obeyed(c) { '\u{fffd}' } else { c }).collect()
@@ -16,6 +18,19 @@ pub fn plain_lines(text: &str) -> String {
         out.push_str(&plain(line));
     }
     out
+}
+
+/// What a parser says of arguments, which it repeats and which may come from a folder's names: each line by itself.
+pub fn plain_usage(error: &str) -> String {
+    let lines: Vec<String> = error.trim_end().lines().map(plain).collect();
+    lines.join("\n")
+}
+
+/// Arguments that can't be parsed asked for JSON: `--output json`, in one word or two.
+pub fn asks_for_json(args: impl Iterator<Item = OsString>) -> bool {
+    let args: Vec<OsString> = args.collect();
+    args.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json")
+        || args.iter().any(|arg| arg == "--output=json")
 }
 
 /// Control characters; marks, embeddings, overrides and isolates of direction (Unicode 9, 2.1 to 2.6); separators of
@@ -38,6 +53,14 @@ mod tests {
             assert_eq!(plain(&format!("a{c}b")), "a\u{fffd}b", "{c:?}");
         }
         assert_eq!(plain("Größe, 長さ: 5 µs"), "Größe, 長さ: 5 µs");
+    }
+
+    #[test]
+    fn the_form_is_known_before_the_arguments_are() {
+        let asks = |line: &str| asks_for_json(line.split(' ').map(OsString::from));
+        assert!(asks("p x --output json --no-such") && asks("p --output=json") && asks("p --output json"));
+        assert!(!asks("p x --output text json") && !asks("p --outputjson json") && !asks("p json --output"));
+        assert_eq!(plain_usage("error: 'a\rb'\n\nUsage\n"), "error: 'a\u{fffd}b'\n\nUsage");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
+use tiltyard_attestation::printable::{asks_for_json, plain_lines, plain_usage};
 
 use crate::agent::{self, Event, Events, Output};
 use crate::connect;
@@ -23,8 +24,17 @@ pub fn main() -> ExitCode {
         Ok(low) => low,
         Err(error) => {
             // Help and version are answers, not mistakes.
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+            if !error.use_stderr() {
+                let _ = error.print();
+                return ExitCode::SUCCESS;
+            }
+            let text = plain_usage(&error.to_string());
+            if asks_for_json(std::env::args_os()) {
+                tell(Output::Json, &text);
+            } else {
+                eprintln!("{text}");
+            }
+            return ExitCode::from(USAGE);
         }
     };
     let output = low.output();
@@ -88,6 +98,6 @@ fn unix_now() -> u64 {
 fn tell(output: Output, error: &str) {
     match output {
         Output::Json => Events::new(output).send(&Event::Error { what: error.to_owned() }),
-        Output::Text => eprintln!("tiltyard: {error}"),
+        Output::Text => eprintln!("tiltyard: {}", plain_lines(error)),
     }
 }

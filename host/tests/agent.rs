@@ -408,8 +408,12 @@ fn a_dry_run_shows_the_plan_and_starts_nothing() {
     let again: Value = serde_json::from_slice(&dry("referee").stdout).unwrap();
     assert_eq!((&again["config"], &again["expected"]), (&planned["config"], &planned["expected"]));
     assert_eq!(dry("trainer").status.code(), Some(1));
-    let usage = Command::new(env!("CARGO_BIN_EXE_tiltyard")).arg("launch").output().unwrap();
-    assert_eq!(usage.status.code(), Some(2));
+    let usage = |args: &[&str]| Command::new(env!("CARGO_BIN_EXE_tiltyard")).args(args).output().unwrap();
+    assert_eq!(usage(&["launch"]).status.code(), Some(2));
+    let usage = usage(&["launch", "--output=json", "--no-such"]);
+    let told: Value = serde_json::from_slice(&usage.stdout).unwrap();
+    assert_eq!((usage.status.code(), &told["event"]), (Some(2), &Value::from("error")));
+    assert!(told["what"].as_str().unwrap().contains("--no-such"), "{told}");
 }
 
 #[test]

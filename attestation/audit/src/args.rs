@@ -1,6 +1,5 @@
 //! Command line.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
@@ -137,18 +136,10 @@ pub(crate) enum OutputForm {
 pub fn main() -> ExitCode {
     let command = match LowArgs::try_parse() {
         Ok(args) => args.command,
-        Err(error) => return unparsed(&error, form_of(std::env::args_os())),
+        Err(error) => return unparsed(&error),
     };
     let form = command.form();
     command.run().unwrap_or_else(|failed| failed.report(form))
-}
-
-/// The form that was asked for in arguments that can't be parsed.
-fn form_of(args: impl Iterator<Item = OsString>) -> OutputForm {
-    let args: Vec<OsString> = args.collect();
-    let json = args.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json")
-        || args.iter().any(|arg| arg == "--output=json");
-    if json { OutputForm::Json } else { OutputForm::Text }
 }
 
 impl LowCommand {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use tiltyard_attestation::collateral::{BundleError, CollateralReadError};
-use tiltyard_attestation::printable::{plain, plain_lines};
+use tiltyard_attestation::printable::{asks_for_json, plain, plain_lines, plain_usage};
 
 use crate::appraise::{FileError, InputError};
 use crate::args::OutputForm;
@@ -99,18 +99,16 @@ fn tell(form: OutputForm, code: &str, error: &str) {
 }
 
 /// Arguments that were not understood: what the parser says of them, or help that was asked for.
-pub(crate) fn unparsed(error: &clap::Error, form: OutputForm) -> ExitCode {
+pub(crate) fn unparsed(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    // It repeats the arguments, which may come from a folder's names.
-    let lines: Vec<String> = error.to_string().lines().map(plain).collect();
-    match form {
-        OutputForm::Json => tell(form, "E_USAGE", lines.join("\n").trim_end()),
-        OutputForm::Text => {
-            let _ = writeln!(io::stderr(), "{}", lines.join("\n"));
-        }
+    let text = plain_usage(&error.to_string());
+    if asks_for_json(std::env::args_os()) {
+        tell(OutputForm::Json, "E_USAGE", &text);
+    } else {
+        let _ = writeln!(io::stderr(), "{text}");
     }
     ExitCode::from(2)
 }

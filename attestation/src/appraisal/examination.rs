@@ -183,11 +183,13 @@ impl Desk<'_> {
             CpuExhibit::Snp { report: Some(report), certificates } => {
                 trace.begin(Submod::Cpu, Part::Snp);
                 let report = Report::parse(report, trace)?;
-                let known = match certificates.as_slice() {
-                    [] => snp::chain_of(&report, &self.collateral.snp_certificates, now),
-                    _ => Vec::new(),
+                let known;
+                let certificates = if certificates.is_empty() {
+                    known = snp::chain_of(&report, &self.collateral.snp_certificates, now);
+                    &known
+                } else {
+                    certificates
                 };
-                let certificates = if certificates.is_empty() { &known } else { certificates };
                 let authentic = snp::authenticate(report, certificates, anchors, links, now, trace)?;
                 self.same_report_data(report.report_data(), trace);
                 let collateral = self.collateral;

@@ -6,6 +6,8 @@ mod print;
 
 use std::process::ExitCode;
 
+use tiltyard_attestation::printable::plain_usage;
+
 pub(crate) use high::{
     CharterSignArgs, CollateralSignArgs, Command, EnrolArgs, HiArgs, HomeArgs, InitArgs, OpenArgs, SealArgs,
     ServeArgs, SubmitArgs,
@@ -36,8 +38,7 @@ pub fn run(low: LowArgs) -> ExitCode {
 /// Tells of arguments that were not understood, or gives the help that was asked for.
 pub fn unparsed(error: &clap::Error) -> ExitCode {
     if error.use_stderr() {
-        // It repeats the arguments, which may come from a folder's names.
-        print::usage(&error.to_string());
+        print::usage(&plain_usage(&error.to_string()));
         return ExitCode::from(2);
     }
     let _ = error.print();

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use serde::Serialize;
-use tiltyard_attestation::printable::{plain, plain_lines};
+use tiltyard_attestation::printable::{asks_for_json, plain_lines};
 
 use super::OutputForm;
 
@@ -38,8 +38,11 @@ pub(super) fn failure(form: OutputForm, code: &str, error: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// What the parser of arguments says, each line by itself.
+/// What the parser of arguments says, made plain.
 pub(super) fn usage(error: &str) {
-    let lines: Vec<String> = error.lines().map(plain).collect();
-    let _ = writeln!(io::stderr().lock(), "{}", lines.join("\n"));
+    if asks_for_json(std::env::args_os()) {
+        failure(OutputForm::Json, "E_USAGE", error);
+    } else {
+        let _ = writeln!(io::stderr().lock(), "{error}");
+    }
 }
