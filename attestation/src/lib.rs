@@ -59,6 +59,7 @@ pub mod cmw;
 pub mod collateral;
 pub mod eventlog;
 pub mod evidence;
+pub mod json;
 pub mod measure;
 pub mod nvidia;
 pub mod policy;

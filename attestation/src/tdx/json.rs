@@ -1,20 +1,15 @@
 //! JSON that somebody signed, read in one way only: no member twice, bounded depth, hex of exact length, dates
 //! of one form.
 
-use std::borrow::Cow;
-use std::collections::BTreeSet;
-use std::fmt;
-
-use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
 use crate::Hex;
 use crate::chain::der::unix_seconds;
+use crate::json::{Form, Name, Numbers, StrictError};
 
-/// Deepest nesting of objects and lists.
-const DEPTH_MAX: usize = 16;
-/// Most members of one object; Intel's have fewer than thirty.
-const MEMBERS_MAX: usize = 256;
+/// Intel's documents nest to nine levels and hold fewer than thirty members in an object.
+const FORM: Form = Form { depth: 16, members: 256, numbers: Numbers::Any };
 
 /// Why a text is not the document that was asked for; what serde says of it, which names members and places only.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,128 +21,29 @@ pub struct JsonError {
 
 /// Reads a whole text; members that `T` does not know must be there once too.
 pub(super) fn read<T: DeserializeOwned>(text: &[u8], what: &'static str) -> Result<T, JsonError> {
-    let error = |error: serde_json::Error| JsonError { what, got: described(&error) };
-    // Once for both passes, and not string by string.
-    let text = std::str::from_utf8(text).map_err(|_| JsonError { what, got: "no UTF-8".to_owned() })?;
-    let mut once = serde_json::Deserializer::from_str(text);
-    Strict { depth: DEPTH_MAX }.deserialize(&mut once).and_then(|()| once.end()).map_err(error)?;
-    serde_json::from_str(text).map_err(error)
+    FORM.check(text).map_err(|error| JsonError { what, got: described(&error) })?;
+    serde_json::from_slice(text).map_err(|error| JsonError { what, got: placed(&error) })
 }
 
-/// Kind and place of an error. Its own text may quote the document, which an attacker may have written.
-fn described(error: &serde_json::Error) -> String {
+/// What a text is that has no strict form, without a word of it: an attacker may have written it.
+fn described(error: &StrictError) -> String {
+    match error {
+        StrictError::Duplicate { .. } => "a member that stands twice".to_owned(),
+        StrictError::Depth { expected } => format!("more than {expected} levels"),
+        StrictError::Members { expected } => format!("more than {expected} members in an object"),
+        StrictError::Number => "another number".to_owned(),
+        StrictError::Syntax(error) => placed(error),
+    }
+}
+
+/// Kind and place of an error. Its own text may quote the document.
+fn placed(error: &serde_json::Error) -> String {
     let kind = match error.classify() {
         serde_json::error::Category::Syntax | serde_json::error::Category::Eof => "no JSON",
         serde_json::error::Category::Data | serde_json::error::Category::Io => "another structure",
     };
     format!("{kind} at line {} column {}", error.line(), error.column())
 }
-
-/// Walks any value, and refuses a member that stands twice in its object.
-#[derive(Clone, Copy)]
-struct Strict {
-    depth: usize,
-}
-
-impl Strict {
-    fn within<E: serde::de::Error>(self) -> Result<Self, E> {
-        let depth = self.depth.checked_sub(1).ok_or_else(|| E::custom("nested too deep"))?;
-        Ok(Self { depth })
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Strict {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON with each member once")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        let within = self.within()?;
-        while list.next_element_seed(within)?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
-        let within = self.within()?;
-        let mut names = Names::default();
-        while let Some(Name(name)) = object.next_key()? {
-            if !names.insert(name) {
-                return Err(A::Error::custom("a member stands twice"));
-            }
-            if names.len() > MEMBERS_MAX {
-                return Err(A::Error::custom("too many members"));
-            }
-            object.next_value_seed(within)?;
-        }
-        Ok(())
-    }
-}
-
-/// Names of one object. Documents hold hundreds of objects of few members, so the first ones stand in place.
-#[derive(Default)]
-struct Names<'a> {
-    first: [Option<Cow<'a, str>>; 4],
-    others: BTreeSet<Cow<'a, str>>,
-}
-
-impl<'a> Names<'a> {
-    /// Whether the name is new.
-    fn insert(&mut self, name: Cow<'a, str>) -> bool {
-        for place in &mut self.first {
-            match place {
-                Some(known) if *known == name => return false,
-                Some(_) => {}
-                None => {
-                    *place = Some(name);
-                    return true;
-                }
-            }
-        }
-        self.others.insert(name)
-    }
-
-    fn len(&self) -> usize {
-        self.first.iter().flatten().count() + self.others.len()
-    }
-}
-
-/// A member's name: copied only where the text escapes a character of it.
-#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// `N` bytes as `2 * N` hex digits of either case, as Intel writes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,9 +85,7 @@ impl<'de> Deserialize<'de> for Date {
 /// Nobody may serialise them again: a signature covers them as received.
 pub(super) fn raw_members(text: &[u8]) -> Result<Vec<(String, Vec<u8>)>, JsonError> {
     const WHAT: &str = "a JSON object";
-    let error = |error: serde_json::Error| JsonError { what: WHAT, got: described(&error) };
-    let mut once = serde_json::Deserializer::from_slice(text);
-    Strict { depth: DEPTH_MAX }.deserialize(&mut once).and_then(|()| once.end()).map_err(error)?;
+    FORM.check(text).map_err(|error| JsonError { what: WHAT, got: described(&error) })?;
     let other = || JsonError { what: WHAT, got: "another structure".to_owned() };
     let mut rest = text.trim_ascii_start().strip_prefix(b"{").ok_or_else(other)?.trim_ascii_start();
     let mut members = Vec::new();
@@ -256,8 +150,8 @@ mod tests {
             let inner = "[".repeat(depth) + &"]".repeat(depth);
             format!(r#"{{"at":"2025-06-19T10:16:03Z","id":"00ff","x":{inner}}}"#)
         };
-        assert!(document(&nested(DEPTH_MAX - 1)).is_some());
-        assert!(document(&nested(DEPTH_MAX)).is_none());
+        assert!(document(&nested(FORM.depth - 1)).is_some());
+        assert!(document(&nested(FORM.depth)).is_none());
         assert!(document(&nested(100_000)).is_none());
     }
 
@@ -267,8 +161,8 @@ mod tests {
             let members: Vec<String> = (0..count).map(|at| format!(r#""{at}":0"#)).collect();
             raw_members(format!("{{{}}}", members.join(",")).as_bytes()).map(|members| members.len())
         };
-        assert_eq!(of(MEMBERS_MAX), Ok(MEMBERS_MAX));
-        assert!(of(MEMBERS_MAX + 1).is_err());
+        assert_eq!(of(FORM.members), Ok(FORM.members));
+        assert!(of(FORM.members + 1).is_err());
     }
 
     #[test]

@@ -7,11 +7,12 @@ use serde::Serialize;
 use super::ar4si::{Hardware, Stated, Subject};
 use super::nras::{DeviceFindings, reported};
 use super::{
-    AllBound, Appraisal, Confirmation, Digests, EAR_PROFILE, Ear, INTEGER_MAX, Jwk, Lease, Tier, TokenError,
-    VerifierId, base64url,
+    AllBound, Appraisal, Confirmation, Digests, EAR_PROFILE, Ear, Jwk, Lease, Tier, TokenError, VerifierId,
+    base64url,
 };
 use crate::binding::Profile;
 use crate::checks::{CheckId, CheckOutcome, Part, Verdict};
+use crate::json::INTEGER_MAX;
 use crate::policy::Level;
 use crate::result::{Anchors, CpuFacts, DeviceFacts, SigningKey};
 use crate::trace::Submod;

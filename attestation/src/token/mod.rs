@@ -21,7 +21,7 @@ pub use ar4si::{Tier, Vector};
 pub use claims::{Build, Claims, Data, Image, Issue, LOG_PROOF_MAX_BYTES, TEXT_MAX_BYTES};
 pub use ear::{AllBound, Appraisal, Confirmation, Digests, EAR_PROFILE, Ear, Jwk, Lease, VerifierId};
 pub use error::TokenError;
-pub use json::{DEPTH_MAX, INTEGER_MAX};
+pub use json::DEPTH_MAX;
 pub use jws::{TOKEN_MAX_BYTES, key_id};
 pub use verify::{Demands, Holder, NOT_BEFORE_LEEWAY_S, VerifiedToken, verify};
 

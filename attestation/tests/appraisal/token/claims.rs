@@ -1,11 +1,12 @@
 //! What a token says of a result.
 
 use serde_json::{Value, json};
+use tiltyard_attestation::json::INTEGER_MAX;
 use tiltyard_attestation::policy::{Level, Platform, PlatformKind};
 use tiltyard_attestation::result::Anchors;
 use tiltyard_attestation::token::{
-    AllBound, Build, Claims, Data, EAR_PROFILE, INTEGER_MAX, Image, Issue, LOG_PROOF_MAX_BYTES,
-    TEXT_MAX_BYTES, Tier, TokenError, sign,
+    AllBound, Build, Claims, Data, EAR_PROFILE, Image, Issue, LOG_PROOF_MAX_BYTES, TEXT_MAX_BYTES, Tier,
+    TokenError, sign,
 };
 use tiltyard_attestation::{Collateral, Hex};
 

@@ -4,7 +4,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::Value;
 use tiltyard_attestation::binding::KeyDigests;
 use tiltyard_attestation::evidence::Evidence;
-use tiltyard_attestation::token::{Claims, INTEGER_MAX, Issue, key_id, sign};
+use tiltyard_attestation::json::INTEGER_MAX;
+use tiltyard_attestation::token::{Claims, Issue, key_id, sign};
 
 use super::{AUDIENCE, LEASE_END, by, header, issue, issuer, parts, policy, public, read, url};
 use crate::minted::{Guest, Setup};
