@@ -80,11 +80,12 @@ pub fn members(bytes: &[u8], limits: Limits) -> Result<Vec<(String, Range<usize>
             if rest.len() < END {
                 return Err(ArchiveError::Truncated { at });
             }
-            let used = rest[..END].iter().all(|byte| *byte == 0);
-            return if used && rest.len() == END {
-                Ok(members)
-            } else {
-                Err(ArchiveError::Trailing { got: rest.len() - BLOCK })
+            if rest[..END].iter().any(|byte| *byte != 0) {
+                return Err(ArchiveError::Trailing { got: rest.len() - BLOCK });
+            }
+            return match rest.len() - END {
+                0 => Ok(members),
+                got => Err(ArchiveError::Trailing { got }),
             };
         }
         if members.len() == limits.members {

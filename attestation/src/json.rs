@@ -6,8 +6,9 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::de::Read;
 
 /// Largest integer that every reader of JSON keeps exactly: 2^53 - 1.
@@ -63,6 +64,31 @@ impl Form {
         let walk = Walk { form: self, left: self.depth, fault: &fault };
         let walked = walk.deserialize(&mut reader).and_then(|()| reader.end());
         walked.map_err(|error| fault.take().unwrap_or(StrictError::Syntax(error)))
+    }
+}
+
+/// Reads a document whose every object stands as an object and every word as a string: derived readers also take a list
+/// of values for an object, and an object for a word, which nobody would read as what it does.
+pub(crate) fn by_name<T: DeserializeOwned + Serialize>(text: &[u8]) -> Result<T, String> {
+    let told = |error: serde_json::Error| error.to_string();
+    let typed: T = serde_json::from_slice(text).map_err(told)?;
+    let given: Value = serde_json::from_slice(text).map_err(told)?;
+    match same_kinds(&given, &serde_json::to_value(&typed).map_err(told)?) {
+        true => Ok(typed),
+        false => Err("expected objects with named members, and words as strings".to_owned()),
+    }
+}
+
+fn same_kinds(given: &Value, typed: &Value) -> bool {
+    match (given, typed) {
+        (Value::Object(given), Value::Object(typed)) => {
+            given.iter().all(|(name, given)| typed.get(name).is_none_or(|typed| same_kinds(given, typed)))
+        }
+        (Value::Array(given), Value::Array(typed)) => {
+            given.iter().zip(typed).all(|(given, typed)| same_kinds(given, typed))
+        }
+        (_, Value::Object(_) | Value::String(_)) => given.is_string() && typed.is_string(),
+        _ => true,
     }
 }
 
@@ -233,6 +259,40 @@ mod tests {
             assert!(matches!(check(text.as_bytes()), Err(StrictError::Syntax(_))), "{text}");
         }
         assert!(check(b"\"\xff\"").is_err());
+    }
+
+    #[test]
+    fn objects_and_words_stand_as_such() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Row {
+            word: Word,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            below: Option<Box<Row>>,
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            list: Vec<Row>,
+        }
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        enum Word {
+            Yes,
+        }
+        let read = |text: &str| by_name::<Row>(text.as_bytes());
+        for good in [
+            r#"{"word":"Yes"}"#,
+            r#"{"word":"Yes","below":null,"list":[]}"#,
+            r#"{"word":"Yes","below":{"word":"Yes"},"list":[{"word":"Yes"}]}"#,
+        ] {
+            assert!(read(good).is_ok(), "{good}");
+        }
+        for bad in [
+            r#"["Yes",null,[]]"#,
+            r#"{"word":{"Yes":null}}"#,
+            r#"{"word":"Yes","below":["Yes",null,[]]}"#,
+            r#"{"word":"Yes","list":[{"word":"Yes"},["Yes",null,[]]]}"#,
+        ] {
+            assert!(serde_json::from_str::<Row>(bad).is_ok(), "{bad}: derived readers take it");
+            assert!(read(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -20,6 +20,19 @@ pub fn plain_lines(text: &str) -> String {
     out
 }
 
+/// JSON text, with whatever a terminal obeys escaped: control characters of ASCII already are, and outside of strings
+/// there is none but line breaks.
+pub fn plain_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        match u32::from(c) {
+            code @ 0x7f.. if is_obeyed(c) => out.push_str(&format!("\\u{code:04x}")),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
 /// What a parser says of arguments, which it repeats and which may come from a folder's names: each line by itself.
 pub fn plain_usage(error: &str) -> String {
     let lines: Vec<String> = error.trim_end().lines().map(plain).collect();
@@ -61,6 +74,16 @@ mod tests {
         assert!(asks("p x --output json --no-such") && asks("p --output=json") && asks("p --output json"));
         assert!(!asks("p x --output text json") && !asks("p --outputjson json") && !asks("p json --output"));
         assert_eq!(plain_usage("error: 'a\rb'\n\nUsage\n"), "error: 'a\u{fffd}b'\n\nUsage");
+    }
+
+    #[test]
+    fn json_stays_the_same_document() {
+        let text = "[\n  \"a\u{9b}b\u{202e}c\u{7f}\\u001bé長\"\n]";
+        let plain = plain_json(text);
+        assert!(!plain.chars().any(|c| c != '\n' && is_obeyed(c)), "{plain}");
+        let read = |text: &str| serde_json::from_str::<Vec<String>>(text).unwrap_or_default();
+        assert_eq!(read(&plain), read(text));
+        assert_eq!(read(text), ["a\u{9b}b\u{202e}c\u{7f}\u{1b}é長"]);
     }
 
     #[test]

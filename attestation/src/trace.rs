@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::chain::Revocation;
+use crate::chain::{Gap, Revocation};
 use crate::checks::{CHECKS, CheckId, CheckOutcome, Code, Finding, Part, Verdict};
 use crate::policy::AppraisalPolicy;
 
@@ -46,6 +46,8 @@ pub struct Trace {
     subject: Submod,
     /// Parts that the evidence has: each check that covers one must have run on it.
     parts: Vec<(Submod, Part)>,
+    /// Items of collateral that a check looked for and that nobody gave (COL-02).
+    lacking: Vec<String>,
 }
 
 /// What one check is about to record.
@@ -166,10 +168,13 @@ impl Trace {
         policy: &AppraisalPolicy,
         now: u64,
     ) {
-        let check = match vendor {
-            Vendor::Amd => CheckId::Snp08,
-            Vendor::Nvidia => CheckId::Gpu08,
+        let (check, what) = match vendor {
+            Vendor::Amd => (CheckId::Snp08, "revocation list of AMD"),
+            Vendor::Nvidia => (CheckId::Gpu08, "revocation answer or list of NVIDIA"),
         };
+        if revocation == (Revocation::Unknown { why: Gap::NoList }) {
+            self.lacks(what);
+        }
         self.note(check, policy.revocation(revocation));
         self.collateral_age(revocation, policy, now);
     }
@@ -192,6 +197,24 @@ impl Trace {
             }
         };
         self.note(CheckId::Col03, judged);
+    }
+
+    /// Remembers an item of collateral that was looked for and is not there.
+    pub(crate) fn lacks(&mut self, what: impl Display) {
+        let what = format!("{what} ({})", self.subject);
+        if !self.lacking.contains(&what) {
+            self.lacking.push(what);
+        }
+    }
+
+    /// What was looked for in vain, if anything.
+    pub(crate) fn lacking(&self) -> Option<String> {
+        (!self.lacking.is_empty()).then(|| self.lacking.join(", "))
+    }
+
+    /// Whether checks of a part that the evidence has were not reached.
+    pub(crate) fn stopped(&self) -> bool {
+        self.missing().into_iter().any(|(submod, _)| submod != Submod::Envelope)
     }
 
     /// Records a check; the appraisal goes on whatever it found.

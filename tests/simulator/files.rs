@@ -4,6 +4,8 @@ use serde::Serialize;
 use tiltyard_attestation::evidence::{CpuEvidence, DeviceKind};
 use tiltyard_attestation::policy::{Level, PolicyDocument};
 
+use tiltyard_attestation::Role;
+
 use crate::hostile::{Expected, Set};
 use crate::intel::collateral::quote_collateral;
 
@@ -65,13 +67,14 @@ pub fn of_set(set: &Set, level: Level) -> Vec<File> {
 }
 
 fn policy(expected: &Expected, level: Level) -> Vec<u8> {
-    let Expected { backends, tee, gpu, platforms, mitigations, reference, .. } = expected;
+    let Expected { guest, backends, tee, gpu, platforms, mitigations, reference, .. } = expected;
     let document = PolicyDocument {
         backends: backends.clone(),
         // A document can't name a product that its level refuses.
         snp: tee.snp.iter().copied().filter(|row| row.product.satisfies(level)).collect(),
         tdx: tee.tdx.clone(),
-        gpu: gpu.devices.is_some().then(|| gpu.clone()),
+        // A referee has no devices, whatever its charter wants of other guests.
+        gpu: (gpu.devices.is_some() && guest.config.role != Role::Referee).then(|| gpu.clone()),
         mitigations: Some(*mitigations),
         platforms: platforms.clone(),
         reference: Some(reference.clone()),

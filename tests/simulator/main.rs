@@ -1,6 +1,6 @@
 //! `tiltyard-simulator`: firmware and hypervisor for guests without TEE hardware. NOT A VENDOR ROOT.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,6 +12,7 @@ use serde_json::json;
 use tiltyard_attestation::Hex;
 use tiltyard_attestation::measure::process_measurement;
 use tiltyard_attestation::policy::Product;
+use tiltyard_attestation::printable::{plain_json, plain_lines};
 use tiltyard_simulator::control::{ControlError, Hypervisor, read_program};
 use tiltyard_simulator::{NOTICE, PlatformError, SimulatedPlatform};
 use zeroize::Zeroizing;
@@ -91,6 +92,9 @@ enum ProductLine {
     Turin,
 }
 
+/// Largest file of a seed, which is 64 digits and a line break.
+const SEED_FILE_MAX_BYTES: u64 = 1024;
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum CliError {
@@ -100,6 +104,12 @@ enum CliError {
         "{path}: expected 64 lower-case hex digits\n  make one with `tiltyard-simulator seed --out FILE`"
     )]
     Seed { path: PathBuf },
+    #[error("{path}: expected a regular file of at most {SEED_FILE_MAX_BYTES} bytes")]
+    SeedFile { path: PathBuf },
+    #[error("{path} exists already\n  name another file: a seed is never overwritten")]
+    SeedExists { path: PathBuf },
+    #[error("{path} is no empty folder\n  name a new one: evidence of two guests is never mixed")]
+    OutExists { path: PathBuf },
     #[error("no attack on this evidence is named {name}\n  `tiltyard-simulator attacks` lists them")]
     Attack { name: String },
     #[error("no whole guest is minted on this CPU\n  use --snp genoa, --snp turin, --tdx v4 or --tdx v5")]
@@ -126,7 +136,7 @@ fn main() -> ExitCode {
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tiltyard-simulator: {error}");
+            eprintln!("tiltyard-simulator: {}", plain_lines(&error.to_string()));
             ExitCode::FAILURE
         }
     }
@@ -171,7 +181,14 @@ fn run(command: Command) -> Result<(), CliError> {
             let mut seed = Zeroizing::new([0; 32]);
             ring::rand::SystemRandom::new().fill(&mut *seed).map_err(|_| CliError::Random)?;
             let text = Zeroizing::new(format!("{}\n", Hex(*seed)));
-            write_file(&out, text.as_bytes(), 0o600)?;
+            let mut file = std::fs::OpenOptions::new();
+            let written = file.write(true).create_new(true).mode(0o600).open(&out);
+            written.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|source| {
+                match source.kind() {
+                    ErrorKind::AlreadyExists => CliError::SeedExists { path: out.clone() },
+                    _ => CliError::File { path: out.clone(), source },
+                }
+            })?;
             print(&json!({ "seed_file": out, "notice": NOTICE }))
         }
     }
@@ -195,9 +212,13 @@ impl ProductLine {
 }
 
 fn seed(path: &Path) -> Result<Zeroizing<[u8; 32]>, CliError> {
-    let text = std::fs::read_to_string(path)
-        .map(Zeroizing::new)
-        .map_err(|source| CliError::File { path: path.to_owned(), source })?;
+    let failed = |source| CliError::File { path: path.to_owned(), source };
+    // A pipe would wait for ever, and a device has no end.
+    let metadata = std::fs::metadata(path).map_err(failed)?;
+    if !metadata.is_file() || metadata.len() > SEED_FILE_MAX_BYTES {
+        return Err(CliError::SeedFile { path: path.to_owned() });
+    }
+    let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(failed)?;
     let seed: Hex<32> = text.trim_end().parse().map_err(|_| CliError::Seed { path: path.to_owned() })?;
     Ok(Zeroizing::new(seed.0))
 }
@@ -221,6 +242,6 @@ fn print(value: &serde_json::Value) -> Result<(), CliError> {
 
 fn print_line(value: &serde_json::Value) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{value}")?;
+    writeln!(out, "{}", plain_json(&value.to_string()))?;
     out.flush()
 }

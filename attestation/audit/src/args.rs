@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use tiltyard_attestation::checks::CHECKS;
+use tiltyard_attestation::printable::plain_json;
 use tiltyard_attestation::{Collateral, Conclusion, ForeignAnchors, Hex, collateral};
 use tiltyard_provisioning::bundle::BUNDLE_MAX_BYTES;
 
@@ -261,7 +262,7 @@ fn explain(args: &LowExplain) -> Result<ExitCode, Failed> {
 }
 
 fn json(document: &impl Serialize) -> Result<String, Failed> {
-    Ok(format!("{}\n", serde_json::to_string_pretty(document)?))
+    Ok(format!("{}\n", plain_json(&serde_json::to_string_pretty(document)?)))
 }
 
 /// What a bundle must be for exit code 0.

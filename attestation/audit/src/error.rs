@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use tiltyard_attestation::collateral::{BundleError, CollateralReadError};
-use tiltyard_attestation::printable::{asks_for_json, plain, plain_lines, plain_usage};
+use tiltyard_attestation::printable::{asks_for_json, plain, plain_json, plain_lines, plain_usage};
 
 use crate::appraise::{FileError, InputError};
 use crate::args::OutputForm;
@@ -91,7 +91,7 @@ struct Told<'a> {
 
 fn tell(form: OutputForm, code: &str, error: &str) {
     let text = match form {
-        OutputForm::Json => serde_json::to_string(&Told { code, error }).unwrap_or_default(),
+        OutputForm::Json => plain_json(&serde_json::to_string(&Told { code, error }).unwrap_or_default()),
         OutputForm::Text => format!("tiltyard-audit: {}", plain_lines(error)),
     };
     // Nobody is left to tell if this fails too.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tiltyard_attestation::Hex;
 use tiltyard_attestation::token::{self, Appraisal, Demands, Ear, Holder, Vector, VerifiedToken};
+use tiltyard_provisioning::ledger::TlogProof;
 use tiltyard_provisioning::release::token_audience;
 
 use crate::appraise::{FileError, Input, time};
@@ -67,12 +68,23 @@ impl LowToken {
             .ok()
             .filter(|text| is_compact(text))
             .ok_or_else(|| input.form("a token: JWS in its compact form", "another text or no text"))?;
-        Ok(match token::verify(text, &demands, |_, _| true) {
+        let verified = token::verify(text, &demands, |_, _| true).map_err(|error| error.to_string());
+        Ok(match verified.and_then(|token| self.agrees(&token).map(|()| token)) {
             Ok(token) => Read::good(&token, now),
-            Err(error) => {
-                Read { refused: Some(error.to_string()), claims: None, key: None, at: now, verified: None }
-            }
+            Err(why) => Read { refused: Some(why), claims: None, key: None, at: now, verified: None },
         })
+    }
+
+    /// The lease is of the charter that the token is for, and a proof that it brings has the form of one.
+    fn agrees(&self, token: &VerifiedToken) -> Result<(), String> {
+        let Ear { tiltyard_lease: lease, tiltyard_log_proof: proof, .. } = token.claims();
+        if self.charter.is_some_and(|charter| charter != lease.charter) {
+            return Err(format!("a lease of charter {}, which is not the token's own", lease.charter));
+        }
+        match proof.as_deref().map(TlogProof::from_text) {
+            Some(Err(error)) => Err(format!("its log proof: {error}")),
+            Some(Ok(_)) | None => Ok(()),
+        }
     }
 }
 
@@ -122,7 +134,12 @@ impl Read {
         }
         line(
             "logged",
-            if ear.tiltyard_log_proof.is_some() { "proof enclosed" } else { "no proof" }.to_owned(),
+            if ear.tiltyard_log_proof.is_some() {
+                "proof enclosed; only the ledger's entry shows that it holds"
+            } else {
+                "no proof"
+            }
+            .to_owned(),
         );
         let _ = writeln!(out, "\n{:<11} {:<16} trust in", "part", "status");
         for (name, part) in &ear.submods {
@@ -152,7 +169,10 @@ const LEGEND: &str = "\nNumbers: 2 to 31 affirming, 32 warning, 96 contraindicat
 fn is_compact(text: &str) -> bool {
     let digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let parts: Vec<&str> = text.split('.').collect();
-    parts.len() == 3 && parts.iter().all(|part| !part.is_empty() && part.bytes().all(digit))
+    // A token that nobody signed has an empty last one (RFC 7519 6), and is refused as such.
+    parts.len() == 3
+        && parts[..2].iter().all(|part| !part.is_empty())
+        && parts.iter().all(|part| part.bytes().all(digit))
 }
 
 fn status_of(word: impl std::fmt::Debug) -> String {

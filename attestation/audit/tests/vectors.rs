@@ -56,6 +56,10 @@ const ROWS: &[Row] = rows! {
     "the same after its year": ["--snp-report" "trustee_test-vlek-report.bin", "--vcek" "trustee_test-vlek.der", "--cert-chain" "asvk_ark_milan_vlek.pem"] ["--at", NOW] => ["SNP-07 CertExpired"] ["SNP-06"];
     "the same under Genoa's ASVK": ["--snp-report" "trustee_test-vlek-report.bin", "--vcek" "trustee_test-vlek.der", "--cert-chain" "asvk_ark_genoa_vlek.pem"] ["--at", "1748736000"] => ["SNP-06 IssuerMismatch"] [];
     "the same under Turin's ASVK": ["--snp-report" "trustee_test-vlek-report.bin", "--vcek" "trustee_test-vlek.der", "--cert-chain" "asvk_ark_turin_vlek.pem"] ["--at", "1748736000"] => ["SNP-06 IssuerMismatch"] [];
+    "Genoa V5": ["--snp-report" "routex_genoa_v5_report.bin", "--vcek" "routex_genoa_v5_vcek.der", "--cert-chain" "ask_ark_genoa.pem"] ["--at", NOW] => [] ["SNP-04", "SNP-05", "SNP-12", "SNP-15", "SNP-20"];
+    "Turin V5, IOMMU write safe": ["--snp-report" "routex_turin_v5_report.bin", "--vcek" "routex_turin_v5_vcek.der", "--cert-chain" "ask_ark_turin.pem"] ["--at", NOW] => [] ["SNP-04", "SNP-05", "SNP-12", "SNP-15", "SNP-20"];
+    "the same under Genoa's chain": ["--snp-report" "routex_turin_v5_report.bin", "--vcek" "routex_turin_v5_vcek.der", "--cert-chain" "ask_ark_genoa.pem"] ["--at", NOW] => ["SNP-06 IssuerMismatch"] [];
+    "Turin V5 with another chip's VCEK": ["--snp-report" "routex_turin_v5_report.bin", "--vcek" "virtee_turin_vcek.der", "--cert-chain" "ask_ark_turin.pem"] ["--at", NOW] => ["SNP-04 ReportSignature"] [];
     "Turin VCEK, no report": ["--vcek" "virtee_turin_vcek.der", "--cert-chain" "virtee_cert_chain_turin.pem"] ["--at", NOW] => [] ["SNP-06", "SNP-07"];
 
     "TDX v4 with collateral in its time": ["--tdx-quote" "dcapqvl_tdx_quote", "--tdx-collateral" "dcapqvl_tdx_quote_collateral.json"] ["--at", "1751155200"] => [] ["TDX-03", "TDX-04", "TDX-05", "TDX-06", "TDX-07", "TDX-08", "TDX-09"];
@@ -85,6 +89,7 @@ const ROWS: &[Row] = rows! {
     "H100 with the root alone": ["--gpu-report" "nvat_sample_hopperAttestationReport.txt", "--gpu-certs" "trustee_hopper_cert_chain_case2.txt"] ["--at", NOW] => ["GPU-03 ChainShape"] [];
     "a leaf without its issuers": ["--gpu-certs" "trustee_hopper_signing_cert.pem"] ["--at", NOW] => ["GPU-03 UntrustedRoot"] [];
     "Blackwell GB100, driver 575.32": ["--gpu-report" "nvat_sample_blackwellAttestationReport.txt", "--gpu-certs" "nvat_sample_blackwellCertChain.txt"] ["--at", NOW] => [] ["GPU-03", "GPU-04", "GPU-05"];
+    "RTX PRO 6000 (GB202), driver 595.58.03": ["--gpu-report" "blackwell_coco_report.txt", "--gpu-certs" "blackwell_coco_certs.txt"] ["--at", NOW, "--nonce", "d622979b6c3ab8b8e7b30a43f2dc7f553ebbc187536231d531effa496ec03fb5"] => [] ["GPU-03", "GPU-04", "GPU-05", "GPU-06"];
     "LS10": ["--gpu-report" "nvat_sample_switchAttestationReport.txt", "--gpu-certs" "nvat_sample_switchCertChain.txt"] ["--at", NOW] => [] ["GPU-03", "GPU-04"];
     "LS10 with its manifest, 31 of 31": ["--gpu-report" "nvat_sample_switchAttestationReport.txt", "--gpu-certs" "nvat_sample_switchCertChain.txt", "--rim" "nvat_switchVBIOSRim_NV_SWITCH_BIOS_5612_0002_890_9610550001.xml"] ["--at", NOW] => [] ["GPU-09", "GPU-10", "RIM-03", "RIM-04"];
     "H100 590.12 in protected PCIe mode": ["--gpu-evidence" "nvat_hopper_evidence.json"] ["--at", NOW] => [] ["GPU-04", "GPU-05"];
@@ -153,14 +158,15 @@ fn collection() -> (BTreeMap<String, PathBuf>, bool) {
         eprintln!(
             "SKIPPED: the shared vector collection is absent; rows run on the package's own copies only"
         );
-        files(Path::new(OWN), &mut all);
     }
     (all, whole)
 }
 
 #[test]
 fn every_vector_gets_its_verdict() {
-    let (files, whole) = collection();
+    let (mut collected, whole) = collection();
+    files(Path::new(OWN), &mut collected);
+    let files = collected;
     let (mut ran, mut absent, mut wrong) = (0, 0, Vec::new());
     println!("{:<52} {:<8} findings", "evidence", "verdict");
     for row in ROWS {

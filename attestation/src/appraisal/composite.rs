@@ -40,10 +40,15 @@ impl<'a> Statement<'a> {
     }
 
     /// The chain that the verifier has of its own, for a report that came without one; else empty.
-    pub(super) fn known_chain(&self, collateral: &Collateral, now: u64) -> Vec<Base64Bytes> {
+    pub(super) fn known_chain(
+        &self,
+        collateral: &Collateral,
+        now: u64,
+        trace: &mut Trace,
+    ) -> Vec<Base64Bytes> {
         match self {
             Self::Snp { report, certificates: [] } => {
-                snp::chain_of(report, &collateral.snp_certificates, now)
+                snp::chain_of(report, &collateral.snp_certificates, now, trace)
             }
             Self::Snp { .. } | Self::Tdx { .. } => Vec::new(),
         }
@@ -189,6 +194,7 @@ impl<'v> Judge<'v> {
                 DeviceKind::Switch => None,
             };
             let demands = DeviceDemands {
+                named: None,
                 policy,
                 index: device.index,
                 state,

@@ -7,10 +7,10 @@ use serde::Serialize;
 use super::envelope::{self, GPUS_MAX, SWITCHES_MAX};
 use super::{Verifier, judge_backend};
 use crate::checks::{CheckOutcome, Code, Finding, Part, Verdict};
-use crate::collateral::{Collateral, Needs, Source};
+use crate::collateral::{Collateral, Source};
 use crate::evidence::DeviceKind;
 use crate::nvidia::{self, rim};
-use crate::policy::Level;
+use crate::policy::{Architecture, Level};
 use crate::result::{Anchors, DeviceFacts, SnpFacts, TdxFacts};
 use crate::snp::{self, Report};
 use crate::tdx;
@@ -56,6 +56,8 @@ pub struct DeviceExhibit {
     pub report: Option<Vec<u8>>,
     /// What its file says that it was asked with, where it says so.
     pub nonce: Option<Hex<32>>,
+    /// What its file says that it is, where it says so.
+    pub architecture: Option<Architecture>,
     pub certificates: nvidia::Certificates,
 }
 
@@ -128,12 +130,7 @@ impl Verifier {
         });
         if sound.is_ok() {
             self.judge_anchors(&mut trace);
-            let needs = Needs {
-                snp: matches!(exhibits.cpu, Some(CpuExhibit::Snp { .. })),
-                tdx: matches!(exhibits.cpu, Some(CpuExhibit::Tdx { .. })),
-                devices: !exhibits.devices.is_empty(),
-            };
-            collateral.judge(needs, &self.policy, now, &mut trace);
+            collateral.judge(&self.policy, now, &mut trace);
             let device_nonce = exhibits.device_nonce.or(match exhibits.nonce {
                 Some(Nonce::Half(nonce)) => Some(nonce),
                 Some(Nonce::Whole(_)) | None => None,
@@ -147,6 +144,7 @@ impl Verifier {
                 }
             }
             desk.devices(exhibits, &mut facts, &mut trace);
+            collateral.judge_complete(&mut trace);
             trace.close_stopped();
         }
         let (checks, findings) = trace.into_parts();
@@ -185,7 +183,7 @@ impl Desk<'_> {
                 let report = Report::parse(report, trace)?;
                 let known;
                 let certificates = if certificates.is_empty() {
-                    known = snp::chain_of(&report, &self.collateral.snp_certificates, now);
+                    known = snp::chain_of(&report, &self.collateral.snp_certificates, now, trace);
                     &known
                 } else {
                     certificates
@@ -242,7 +240,9 @@ impl Desk<'_> {
             if cpu.is_none() || matches!(collateral.source, Source::Loose) {
                 library.alone(policy, now, trace);
             }
-            self.no_devices(trace);
+            if cpu.as_ref().and_then(CpuExhibit::statement).is_some() {
+                self.no_devices(trace);
+            }
             return;
         }
         self.tie(cpu.as_ref(), exhibits, trace);
@@ -283,6 +283,7 @@ impl Desk<'_> {
             trace.begin(exhibit.kind.submod(index), exhibit.kind.part());
             if let Ok(device) = authority.authenticate(exhibit.kind, report, &exhibit.certificates, trace) {
                 let demands = nvidia::DeviceDemands {
+                    named: exhibit.architecture,
                     policy,
                     index,
                     state: None,
@@ -294,6 +295,9 @@ impl Desk<'_> {
                 facts.devices.extend(demands.judge(&device, trace));
                 authentic.push(device);
             }
+        }
+        if matches!(collateral.source, Source::Loose) {
+            library.left_over(trace);
         }
         // A device that was refused has its finding; it is not missing too.
         if !authentic.is_empty() {
@@ -318,12 +322,12 @@ impl Desk<'_> {
         }
     }
 
-    /// Whether this guest's role has devices at all, files do not say.
+    /// Devices that the policy wants and that were all withheld are missed like a few of them.
     fn no_devices(&self, trace: &mut Trace) {
-        let policy = &self.verifier.policy;
-        if let Some((gpus, switches)) = policy.examined_count().filter(|&counts| counts != (0, 0)) {
+        let wanted = self.verifier.policy.examined_count().filter(|&counts| counts != (0, 0));
+        if let Some((gpus, switches)) = wanted {
             let expected = format_args!("{gpus} GPUs and {switches} switches");
-            let judged = policy.absent(Code::TopologyMismatch, expected, "no device was given");
+            let judged = Judged::fail(Code::TopologyMismatch, expected, "no device was given");
             nvidia::note_count(judged, trace);
         }
     }

@@ -17,7 +17,7 @@ use crate::Backend;
 use crate::chain::{Links, TrustAnchors};
 use crate::challenge::Challenge;
 use crate::checks::{CheckId, CheckOutcome, Code, Finding, Part};
-use crate::collateral::{Collateral, Needs};
+use crate::collateral::Collateral;
 use crate::evidence::{CpuEvidence, Evidence};
 use crate::nvidia::{Certificates, SetDemands};
 use crate::policy::{AppraisalPolicy, Level, PolicyDocument, PolicyError};
@@ -80,6 +80,7 @@ impl Verifier {
     ) -> Result<AttestationResult, Refusal> {
         let mut trace = Trace::new();
         let bound = self.run(&challenge, evidence, collateral, now, &mut trace);
+        collateral.judge_complete(&mut trace);
         match bound {
             Ok(_) => trace.close_finished(),
             Err(Stopped) => trace.close_stopped(),
@@ -114,16 +115,11 @@ impl Verifier {
         trace: &mut Trace,
     ) -> Result<Shown, Stopped> {
         announce(evidence, trace);
-        let needs = Needs {
-            snp: matches!(evidence.cpu, CpuEvidence::Snp { .. }),
-            tdx: matches!(evidence.cpu, CpuEvidence::Tdx { .. }),
-            devices: !evidence.devices.is_empty(),
-        };
-        collateral.judge(needs, &self.policy, now, trace);
+        collateral.judge(&self.policy, now, trace);
         envelope::within_limits(evidence, collateral, trace)?;
         trace.turn_to(Submod::Cpu);
         let statement = Statement::parse(&evidence.cpu, trace)?;
-        let known_chain = statement.known_chain(collateral, now);
+        let known_chain = statement.known_chain(collateral, now, trace);
         let statement = statement.or_chain(&known_chain);
         let bound = envelope::bind(challenge, evidence, &statement, now, trace)?;
         let judge = Judge { verifier: self, collateral, challenge, bound: &bound, now };
@@ -156,7 +152,9 @@ impl Verifier {
         let holds =
             [own, Backend::Process, Backend::Tcg, Backend::Kvm].iter().any(|&one| self.policy.lists(one));
         let expected = format!("evidence of one of {:?}", self.policy.backends());
-        Judged::require(holds, Code::BackendNotListed, expected, got)
+        let stands_for =
+            if holds && !self.policy.lists(own) { ", as a stand-in for one of them" } else { "" };
+        Judged::require(holds, Code::BackendNotListed, expected, format_args!("{got}{stands_for}"))
     }
 
     /// POL-02, for appraisals and examinations alike.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::certificate::check_root;
 use super::ec::Certificate;
 use super::{ChainError, Links};
+use crate::json::by_name;
 use crate::policy::Product;
 use crate::result::Anchors;
 use crate::{Base64Bytes, Hex};
@@ -78,7 +79,7 @@ impl ForeignAnchors {
             let text = format!("expected at most {FOREIGN_MAX_BYTES} bytes, found {}", bytes.len());
             return Err(ChainError::Syntax(text));
         }
-        serde_json::from_slice(bytes).map_err(|error| ChainError::Syntax(error.to_string()))
+        by_name(bytes).map_err(ChainError::Syntax)
     }
 
     /// The canonical bytes (RFC 8785).

@@ -38,6 +38,12 @@ impl ItemKind {
         Self::ALL.into_iter().find_map(|kind| Some((kind, path.strip_prefix(&kind.path(""))?)))
     }
 
+    /// Whether the content has the form of this kind; who signed it, and when it holds, shows when it is used. Of a
+    /// manifest only its reader can tell.
+    pub fn check(self, content: &[u8]) -> Result<(), &'static str> {
+        self.period(content).map(|_| ())
+    }
+
     /// What the content says of its own time; an error when the content is of another form.
     fn period(self, content: &[u8]) -> Result<Option<Period>, &'static str> {
         match self {

@@ -17,6 +17,9 @@ use crate::checks::{CheckId, Code};
 use crate::policy::{AppraisalPolicy, Level};
 use crate::trace::{Judged, Trace};
 
+const LOOSE: &str = "collateral was not given as a bundle";
+const REFUSED: &str = "the bundle was refused";
+
 /// Most revocation lists, answers or manifests of one kind in one collateral set.
 pub const COLLATERAL_ITEMS_MAX: usize = 64;
 /// Largest endorsement certificate, in bytes of DER.
@@ -68,14 +71,6 @@ pub enum Source {
     Refused(BundleError),
 }
 
-/// What one piece of evidence needs of its collateral.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Needs {
-    pub(crate) snp: bool,
-    pub(crate) tdx: bool,
-    pub(crate) devices: bool,
-}
-
 /// Intel's collateral for one FMSPC, as the Provisioning Certification Service (PCS, v4) gives it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -104,57 +99,40 @@ impl Collateral {
         Self::default()
     }
 
-    /// The bundle by itself: signature and digests, completeness, its own time (COL-01, COL-02, COL-04).
-    pub(crate) fn judge(&self, needs: Needs, policy: &AppraisalPolicy, now: u64, trace: &mut Trace) {
+    /// The bundle by itself: signature and digests, its own time (COL-01, COL-04).
+    pub(crate) fn judge(&self, policy: &AppraisalPolicy, now: u64, trace: &mut Trace) {
         const SIGNED: &str = "a signed bundle whose items have their digests";
-        let (signed, complete, timely) = match &self.source {
-            Source::Loose => {
-                let loose = || Judged::not_applicable("collateral was not given as a bundle");
-                (loose(), loose(), loose())
-            }
+        let (signed, timely) = match &self.source {
+            Source::Loose => (Judged::not_applicable(LOOSE), Judged::not_applicable(LOOSE)),
             Source::Refused(error) => {
                 let code = match error {
                     BundleError::Digest { .. } => Code::ItemDigest,
                     _ => Code::BundleSignature,
                 };
-                let unseen = || Judged::not_shown("the bundle was refused");
-                (Judged::fail(code, SIGNED, error), unseen(), unseen())
+                (Judged::fail(code, SIGNED, error), Judged::not_shown(REFUSED))
             }
             Source::Bundle(provenance) => (
                 Judged::pass(SIGNED, format_args!("manifest {}", provenance.manifest)),
-                self.complete(needs),
                 provenance.timely(policy.level(), now),
             ),
         };
         trace.note(CheckId::Col01, signed);
-        trace.note(CheckId::Col02, complete);
         trace.note(CheckId::Col04, timely);
     }
 
-    fn complete(&self, needs: Needs) -> Judged {
-        let missing: Vec<&str> = [
-            (needs.snp && self.snp_crls.is_empty(), "revocation list of AMD"),
-            (needs.tdx && self.tdx.is_empty(), "TCB info, QE identity and lists of Intel"),
-            (needs.devices && self.rims.is_empty(), "reference manifests of NVIDIA"),
-            (
-                needs.devices && self.ocsp.is_empty() && self.nvidia_crls.is_empty(),
-                "revocation answers of NVIDIA",
-            ),
-        ]
-        .into_iter()
-        .filter_map(|(absent, what)| absent.then_some(what))
-        .collect();
-        let got = if missing.is_empty() {
-            "complete".to_owned()
-        } else {
-            format!("without {}", missing.join(", "))
+    /// Whether the bundle held what the checks looked for, once they have run (COL-02).
+    pub(crate) fn judge_complete(&self, trace: &mut Trace) {
+        const EXPECTED: &str = "items for every part of the evidence";
+        let judged = match (&self.source, trace.lacking()) {
+            (Source::Loose, _) => Judged::not_applicable(LOOSE),
+            (Source::Refused(_), _) => Judged::not_shown(REFUSED),
+            (Source::Bundle(_), Some(lacking)) => {
+                Judged::fail(Code::CollateralMissing, EXPECTED, format_args!("without {lacking}"))
+            }
+            (Source::Bundle(_), None) if trace.stopped() => Judged::not_shown("not every check was reached"),
+            (Source::Bundle(_), None) => Judged::pass(EXPECTED, "complete"),
         };
-        Judged::require(
-            missing.is_empty(),
-            Code::CollateralMissing,
-            "items for every part of the evidence",
-            got,
-        )
+        trace.note(CheckId::Col02, judged);
     }
 
     /// What is counted or measured against a limit: name, limit, found.

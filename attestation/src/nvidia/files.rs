@@ -46,8 +46,8 @@ pub enum FileError {
 pub struct DeviceFile {
     /// As the file says; the certificate must say the same.
     pub architecture: Architecture,
-    /// As the file says; the report must carry the same.
-    pub nonce: Hex<32>,
+    /// As the file says, where it does; the report must carry the same.
+    pub nonce: Option<Hex<32>>,
     pub report: Vec<u8>,
     /// DER, leaf first.
     pub certificates: Vec<Vec<u8>>,
@@ -134,7 +134,7 @@ fn within_devices(got: usize) -> Result<(), FileError> {
 #[serde(deny_unknown_fields)]
 struct Entry {
     arch: String,
-    nonce: String,
+    nonce: Option<String>,
     /// Report, base64.
     evidence: String,
     /// PEM, base64.
@@ -163,6 +163,8 @@ struct Request {
 struct Evidence {
     evidence: String,
     certificate: String,
+    /// That of the request again.
+    arch: Option<String>,
 }
 
 impl Request {
@@ -170,9 +172,9 @@ impl Request {
     fn entries(self) -> Result<Vec<Entry>, FileError> {
         let Self { arch, nonce, evidence_list, .. } = self;
         within_devices(evidence_list.len())?;
-        let entry = |Evidence { evidence, certificate }| Entry {
-            arch: arch.clone(),
-            nonce: nonce.clone(),
+        let entry = |Evidence { evidence, certificate, arch: own }| Entry {
+            arch: own.unwrap_or_else(|| arch.clone()),
+            nonce: Some(nonce.clone()),
             evidence,
             certificate,
             version: None,
@@ -195,7 +197,7 @@ impl Entry {
             "LS10" => Architecture::Ls10,
             _ => return Err(member("arch", "HOPPER, BLACKWELL or LS10")),
         };
-        let nonce = self.nonce.to_ascii_lowercase().parse();
+        let nonce = self.nonce.map(|nonce| nonce.to_ascii_lowercase().parse()).transpose();
         let decode =
             |name, text: &str| STANDARD.decode(text).map_err(|_| member(name, "padded standard base64"));
         let report = decode("evidence", &self.evidence)?;

@@ -91,11 +91,13 @@ impl Identity {
 }
 
 impl Architecture {
-    /// Generation by the name of a chip, such as `GH100`, `GB202` or `LS_10`.
+    /// Generation by the name of a chip, such as `GH100`, `GB202` or `LS_10`; certificates of several chips at once
+    /// have an X in place of the last digit, as in `GB20X`.
     pub(super) fn of_chip(chip: &str) -> Option<Self> {
-        const DIGITS: usize = 3;
-        let numbered =
-            |digits: &str| digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let numbered = |digits: &str| {
+            matches!(digits.as_bytes(), [a, b, c] if a.is_ascii_digit() && b.is_ascii_digit()
+                && (c.is_ascii_digit() || *c == b'X'))
+        };
         match (chip, chip.split_at_checked(2)) {
             ("LS_10" | "LS10", _) => Some(Self::Ls10),
             (_, Some(("GH", digits))) if numbered(digits) => Some(Self::Hopper),

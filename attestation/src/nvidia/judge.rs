@@ -17,6 +17,8 @@ use crate::trace::{Judged, Trace, Vendor};
 
 /// What one device is held against.
 pub struct DeviceDemands<'a> {
+    /// What its file calls the device, where it does.
+    pub named: Option<Architecture>,
     pub policy: &'a AppraisalPolicy,
     /// Place among the devices of its kind.
     pub index: u8,
@@ -114,6 +116,11 @@ impl DeviceDemands<'_> {
                 format_args!("a leaf of a {kind:?}"),
                 format_args!("one of {architecture:?}"),
             );
+        }
+        // Nothing rests on what a file calls its device, but what is false is said to be.
+        if let Some(named) = self.named.filter(|named| *named != architecture) {
+            let expected = format_args!("{named:?}, as its file says");
+            return Judged::fail(Code::ArchMismatch, expected, format_args!("{architecture:?}"));
         }
         let floor = self.policy.device_floor();
         match device.report().facts() {

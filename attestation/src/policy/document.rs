@@ -2,10 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    AppraisalPolicy, GpuFloor, Level, POLICY_ROWS_MAX, Platform, PolicyError, Purpose, SnpFloor, TdxFloor,
-};
+use super::{AppraisalPolicy, GpuFloor, Level, POLICY_ROWS_MAX, Platform, PolicyError, SnpFloor, TdxFloor};
 use crate::Backend;
+use crate::json::by_name;
 use crate::reference::ReferenceValues;
 
 /// Largest policy document, in bytes.
@@ -46,8 +45,7 @@ impl PolicyDocument {
         if bytes.len() > POLICY_MAX_BYTES {
             return Err(PolicyError::TooLarge { limit: POLICY_MAX_BYTES, got: bytes.len() });
         }
-        let document: Self =
-            serde_json::from_slice(bytes).map_err(|error| PolicyError::Syntax(error.to_string()))?;
+        let document: Self = by_name(bytes).map_err(PolicyError::Syntax)?;
         if document.v != 1 {
             return Err(PolicyError::Version { got: document.v });
         }
@@ -80,7 +78,6 @@ impl PolicyDocument {
             return Err(PolicyError::TooLarge { limit: POLICY_ROWS_MAX, got: images });
         }
         AppraisalPolicy {
-            purpose: Purpose::Examination,
             backends: if self.backends.is_empty() { preset.backends.clone() } else { self.backends.clone() },
             snp: self.snp.clone(),
             tdx: self.tdx.clone(),

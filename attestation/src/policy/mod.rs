@@ -124,7 +124,7 @@ pub enum PolicyError {
     )]
     BackendBelowCharter { backend: Backend, level: Level },
     #[error(
-        "policy: product {product:?} cannot satisfy a {level:?} charter\n  remove its row from tee_floor"
+        "policy: product {product:?} cannot satisfy a {level:?} charter\n  remove its row from the floors of snp"
     )]
     ProductBelowCharter { product: Product, level: Level },
 }
@@ -192,7 +192,7 @@ impl AppraisalPolicy {
         for (at, row) in self.snp.iter().enumerate() {
             if self.snp[..at].iter().any(|earlier| earlier.product == row.product) {
                 let what = format!("{:?}", row.product);
-                return Err(PolicyError::Duplicate { member: "tee_floor.snp", what });
+                return Err(PolicyError::Duplicate { member: "snp", what });
             }
         }
         if let Some(floor) = &self.gpu.devices {
@@ -212,7 +212,7 @@ impl AppraisalPolicy {
             for (at, row) in tdx.modules.iter().enumerate() {
                 if tdx.modules[..at].iter().any(|earlier| earlier.major == row.major) {
                     let what = format!("major {}", row.major);
-                    return Err(PolicyError::Duplicate { member: "tee_floor.tdx.modules", what });
+                    return Err(PolicyError::Duplicate { member: "tdx.modules", what });
                 }
             }
         }
@@ -299,6 +299,9 @@ impl AppraisalPolicy {
         let Some(id) = id else { return Judged::fail(unknown, EXPECTED, "no id") };
         match self.platforms.iter().find(|row| row.kind == kind && row.id == *id) {
             None => Judged::fail(unknown, EXPECTED, id),
+            Some(Platform { enrolled_at: at, .. }) if *at > now => {
+                Judged::fail(unknown, EXPECTED, format_args!("{id}, enrolled only from {at} on"))
+            }
             Some(Platform { revoked_at: Some(at), .. }) if *at <= now => Judged::fail(
                 Code::PlatformRevoked,
                 "a platform still enrolled",

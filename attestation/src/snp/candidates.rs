@@ -5,6 +5,10 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::authentic::{OID_HWID, OID_PRODUCT, certified_tcb, extension, product};
 use super::report::{Report, tcb};
 use crate::Base64Bytes;
+use crate::trace::Trace;
+
+/// Endorsement key, its issuer, AMD's root.
+const CHAIN_LEN: usize = 3;
 
 /// The certificates of one chain out of a file that may hold several: the VEK, its issuer, that issuer's root.
 ///
@@ -38,8 +42,13 @@ pub fn pick_chain(vek: &[u8], others: Vec<Base64Bytes>) -> Vec<Base64Bytes> {
 }
 
 /// The chain of the chip and versions that a report names, out of certificates of any chips that are valid at `now`
-/// (Unix seconds); empty when the chip's key is not among them.
-pub(crate) fn chain_of(report: &Report<'_>, certificates: &[Base64Bytes], now: u64) -> Vec<Base64Bytes> {
+/// (Unix seconds); empty when the chip's key is not among them, which `trace` remembers.
+pub(crate) fn chain_of(
+    report: &Report<'_>,
+    certificates: &[Base64Bytes],
+    now: u64,
+    trace: &mut Trace,
+) -> Vec<Base64Bytes> {
     // One that was renewed may lie beside the old one; both have one name.
     let at = i64::try_from(now).unwrap_or(i64::MAX);
     let is_valid = |der: &Base64Bytes| {
@@ -51,13 +60,19 @@ pub(crate) fn chain_of(report: &Report<'_>, certificates: &[Base64Bytes], now: u
     let mut known: Vec<Base64Bytes> = certificates.iter().filter(|der| is_valid(der)).cloned().collect();
     known.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     known.dedup();
-    match known.iter().position(|der| is_of_chip(report, &der.0)) {
+    let chain = match known.iter().position(|der| is_of_chip(report, &der.0)) {
         Some(at) => {
             let vek = known.remove(at);
             pick_chain(&vek.0, known)
         }
         None => Vec::new(),
+    };
+    if chain.len() < CHAIN_LEN {
+        let what =
+            if chain.is_empty() { "endorsement key of this chip" } else { "issuers of this chip's key" };
+        trace.lacks(what);
     }
+    chain
 }
 
 /// Whether a certificate is of the report's chip at its reported versions.

@@ -8,6 +8,7 @@ mod candidates;
 mod guest;
 mod platform;
 mod report;
+mod table;
 
 pub(crate) use authentic::endorse;
 pub use authentic::{AuthenticReport, authenticate};
@@ -15,3 +16,4 @@ pub(crate) use candidates::chain_of;
 pub use candidates::pick_chain;
 pub use platform::Demands;
 pub use report::{REPORT_LEN, Report};
+pub use table::{TABLE_ROWS_MAX, TableError, certificates_of_table};

@@ -29,6 +29,10 @@ pub struct Report<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FirmwareVersion(pub(super) [u8; 3]);
 
+/// Bits of PLATFORM_INFO that have a name: SMT, TSME, ECC, RAPL disabled, ciphertext hiding, alias check, IOMMU write
+/// safe (AMD-SB-3016; set on genuine Turin), trusted I/O. Others are reserved.
+const PLATFORM_INFO_KNOWN: u64 = 0xFF;
+
 impl<'a> Report<'a> {
     /// Reads the structure: length, version, signature algorithm, signature padding (BND-09, SNP-01..03).
     pub fn parse(bytes: &'a [u8], trace: &mut Trace) -> Result<Self, Stopped> {
@@ -193,7 +197,7 @@ impl<'a> Report<'a> {
         }
         let masked = [
             ("guest policy", self.policy() & !0x03FF_FFFF),
-            ("platform info", self.platform_info() & !0x0000_00BF),
+            ("platform info", self.platform_info() & !PLATFORM_INFO_KNOWN),
             ("key info", u64::from(self.key_info() & !0x0000_001F)),
         ];
         masked.into_iter().find(|&(_, bits)| bits != 0).map(|(what, bits)| format!("{what} has {bits:#x}"))

@@ -3,7 +3,7 @@
 
 use ring::digest::{Context, SHA256};
 
-use super::endorsed::{Basis, Endorsed};
+use super::endorsed::{Basis, CollateralError, Endorsed};
 use super::pck::{Pck, PckError};
 use super::qe::QeReport;
 use super::quote::Quote;
@@ -84,6 +84,13 @@ impl Authority<'_> {
         };
         trace.note(CheckId::Tdx07, judged);
         let Platform { chain, pck, endorsed, revocation } = proven.map_err(|_| Stopped)?;
+        if revocation == (Revocation::Unknown { why: Gap::NoList }) {
+            trace.lacks("revocation lists of Intel");
+        }
+        let other_family = |endorsed: &Endorsed| matches!(endorsed.info, Err(CollateralError::Fmspc { .. }));
+        if endorsed.as_ref().is_none_or(other_family) {
+            trace.lacks(format_args!("TCB info and QE identity of Intel for FMSPC {}", pck.fmspc));
+        }
         trace.gate(CheckId::Tdx05, quoting_enclave(&quote, chain.leaf(), self.links))?;
         // Each quote is signed once: there is nothing to remember about it.
         let point = quote.attestation_point();

@@ -71,12 +71,16 @@ impl TdxCollateral {
         })
     }
 
-    /// Collateral from the JSON form (`QuoteCollateralV3`): texts as strings, lists and signatures in hex.
+    /// Collateral from the JSON form (`QuoteCollateralV3`): texts as strings, lists and signatures in hex. Documents may
+    /// also be the service's answers whole (`sgx_ql_qve_collateral_t`), and lists in base64.
     ///
     /// Its optional `pck_certificate_chain` is not read: a quote brings its own.
     pub fn from_json(file: &[u8]) -> Result<Self, CollateralFileError> {
         at_most(file, COLLATERAL_FILE_MAX_BYTES)?;
         let mut members: Map<String, Value> = json::read(file, "a JSON object")?;
+        if let Some(Value::Object(within)) = members.remove("quote_collateral") {
+            members = within;
+        }
         let mut text = |member: &'static str| -> Result<Vec<u8>, CollateralFileError> {
             match members.remove(member) {
                 Some(Value::String(text)) => Ok(text.into_bytes()),
@@ -92,11 +96,21 @@ impl TdxCollateral {
             true => tcb_info_issuer_chain.clone(),
             false => chain(&of_identity, "qe_identity_issuer_chain")?,
         };
+        let mut document = |member, within, signature_of| {
+            let document = text(member)?;
+            if is_answer(&document, within) {
+                return signed_member(&document, within);
+            }
+            Ok((document.into(), signature(&text(signature_of)?, signature_of)?))
+        };
+        let (tcb_info, tcb_info_signature) = document("tcb_info", "tcbInfo", "tcb_info_signature")?;
+        let (qe_identity, qe_identity_signature) =
+            document("qe_identity", "enclaveIdentity", "qe_identity_signature")?;
         Ok(Self {
-            tcb_info: text("tcb_info")?.into(),
-            tcb_info_signature: signature(&text("tcb_info_signature")?, "tcb_info_signature")?,
-            qe_identity: text("qe_identity")?.into(),
-            qe_identity_signature: signature(&text("qe_identity_signature")?, "qe_identity_signature")?,
+            tcb_info,
+            tcb_info_signature,
+            qe_identity,
+            qe_identity_signature,
             tcb_info_issuer_chain,
             qe_identity_issuer_chain,
             pck_crl_issuer_chain: chain(&text("pck_crl_issuer_chain")?, "pck_crl_issuer_chain")?,
@@ -116,6 +130,12 @@ pub(crate) fn period(answer: &[u8]) -> Option<(u64, u64)> {
     let (text, _) = signed_member(answer, "enclaveIdentity").ok()?;
     let identity = QeIdentity::read(&text.0).ok()?;
     Some(dates(identity.issue_date, identity.next_update))
+}
+
+/// An answer of the service begins with the document that it signs.
+fn is_answer(text: &[u8], member: &str) -> bool {
+    let within = text.trim_ascii_start().strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+    within.and_then(|rest| rest.strip_prefix(b"\"")).is_some_and(|rest| rest.starts_with(member.as_bytes()))
 }
 
 /// The signed text of one member, byte for byte, and the signature beside it.
@@ -181,7 +201,7 @@ fn list(bytes: &[u8], member: &'static str) -> Result<Base64Bytes, CollateralFil
 
 fn list_der(bytes: &[u8], member: &'static str) -> Result<Base64Bytes, CollateralFileError> {
     const SEQUENCE: u8 = 0x30;
-    let form = CollateralFileError::Form { member, expected: "a revocation list in DER, PEM or hex" };
+    let form = CollateralFileError::Form { member, expected: "a revocation list in DER, PEM, hex or base64" };
     // Hex of DER begins with the digit 3, PEM with a hyphen, and DER itself with the byte 0x30 and a long length.
     if let Some(der) = hex(bytes.trim_ascii()) {
         return if der.first() == Some(&SEQUENCE) { Ok(der.into()) } else { Err(form) };
@@ -190,10 +210,12 @@ fn list_der(bytes: &[u8], member: &'static str) -> Result<Base64Bytes, Collatera
         return Ok(bytes.to_vec().into());
     }
     let text = std::str::from_utf8(bytes).map_err(|_| form.clone())?.trim();
-    let body =
-        text.strip_prefix(CRL_BEGIN).and_then(|rest| rest.strip_suffix(CRL_END)).ok_or(form.clone())?;
+    let body = text.strip_prefix(CRL_BEGIN).and_then(|rest| rest.strip_suffix(CRL_END)).unwrap_or(text);
     let digits: String = body.split_ascii_whitespace().collect();
-    STANDARD.decode(digits).map(Base64Bytes::from).map_err(|_| form)
+    match STANDARD.decode(digits) {
+        Ok(der) if der.first() == Some(&SEQUENCE) => Ok(der.into()),
+        Ok(_) | Err(_) => Err(form),
+    }
 }
 
 fn hex(text: &[u8]) -> Option<Vec<u8>> {

@@ -156,7 +156,8 @@ impl Demands<'_> {
                 return fail(format!("MRSEAM {}", body.mrseam()));
             }
         }
-        Judged::pass(EXPECTED, format_args!("MRSEAM {}", body.mrseam()))
+        let floor = if floors.is_empty() { "; no floor for modules is named" } else { "" };
+        Judged::pass(EXPECTED, format_args!("MRSEAM {}{floor}", body.mrseam()))
     }
 }
 

@@ -79,6 +79,9 @@ fn consistent(claims: &Ear<Appraisal>) -> Result<(), TokenError> {
     if claims.eat_profile != EAR_PROFILE {
         return Err(TokenError::form(EAR_PROFILE, "another profile"));
     }
+    if claims.iat > claims.exp {
+        return Err(TokenError::form("an issue before the end", "one after it"));
+    }
     // Nothing stated supports nothing good, though no statement ranks before a good one.
     let promises = |status: Tier, worst: Tier| {
         (status != Tier::None && status < worst) || (status == Tier::Affirming && worst == Tier::None)

@@ -59,8 +59,8 @@ fn snp_05_reserved_bytes_and_bits() {
         let got = lab(|report| report[at] = 1);
         assert!(got.contains(&reserved[0]), "{at:#x}: {got:?}");
     }
-    // Policy bits 26 and 63, platform bits 6 and 8, key bits 5 and 31.
-    for (at, bit) in [(0x00B, 4), (0x00F, 0x80), (0x040, 0x40), (0x041, 1), (0x048, 0x20), (0x04B, 0x80)] {
+    // Policy bits 26 and 63, platform bits 8 and 15, key bits 5 and 31.
+    for (at, bit) in [(0x00B, 4), (0x00F, 0x80), (0x041, 0x80), (0x041, 1), (0x048, 0x20), (0x04B, 0x80)] {
         let got = lab(|report| report[at] |= bit);
         assert_eq!(got, reserved, "{at:#x} {bit:#x}");
     }

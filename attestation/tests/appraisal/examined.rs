@@ -3,7 +3,7 @@
 use tiltyard_attestation::collateral::{Provenance, Source};
 use tiltyard_attestation::evidence::DeviceKind;
 use tiltyard_attestation::nvidia::Certificates;
-use tiltyard_attestation::policy::PolicyDocument;
+use tiltyard_attestation::policy::{Architecture, PolicyDocument};
 use tiltyard_attestation::{
     Base64Bytes, CheckId, Code, Collateral, CpuExhibit, DeviceExhibit, Examination, Exhibits, Hex, Nonce,
     TrustAnchors, Verdict, Verifier,
@@ -66,6 +66,7 @@ fn h100() -> DeviceExhibit {
     let digits: Vec<u8> = read("hopperAttestationReport.txt").trim().bytes().collect();
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
     DeviceExhibit {
+        architecture: None,
         kind: DeviceKind::Gpu,
         nonce: None,
         report: Some(digits.chunks(2).map(byte).collect()),
@@ -167,11 +168,14 @@ fn gpu_17_counts_that_the_document_names() {
         let found = findings(&run(&document("lab", count, switches), &one()));
         assert_eq!(found.contains(&mismatch), !met, "{count} and {switches}: {found:?}");
     }
-    // Whether this guest is one that has devices, its report alone does not say.
+    // All devices withheld are missed like a few of them.
     let bare = run(&document("lab", 1, 0), &milan());
-    assert_eq!((findings(&bare), verdicts(&bare, CheckId::Gpu17)), (vec![], vec![Verdict::NotShown]));
+    assert_eq!(findings(&bare), [mismatch]);
     let bare = run(&document("standard", 1, 0), &milan());
     assert!(findings(&bare).contains(&mismatch), "{:?}", findings(&bare));
+    // A chain by itself is no guest.
+    let chain = cpu(None, genuine::certificates("virtee_milan_vcek.der", "ask_ark_milan.pem"));
+    assert_eq!(findings(&run(&document("lab", 1, 0), &chain)), []);
     assert_eq!(verdicts(&run(&preset("lab"), &milan()), CheckId::Gpu17), []);
 }
 
@@ -242,8 +246,49 @@ fn manifests_of_a_bundle_say_nothing_of_a_guest_without_devices() {
         findings(&examine(TrustAnchors::vendor(), &preset("lab"), &milan(), &collateral))
     };
     let bundle = Provenance { manifest: Hex([1; 32]), created_at: 0, expires_at: NOW, newest: 0 };
-    assert_eq!(with(Source::Bundle(bundle)), []);
+    // Its list is another root's, and this chip's is missed.
+    assert_eq!(with(Source::Bundle(bundle)), [(CheckId::Col02, Code::CollateralMissing)]);
     assert_eq!(with(Source::Loose), [(CheckId::Rim01, Code::RimFormat)], "given by itself, it is looked at");
+}
+
+/// A manifest that no device needed is still looked at, so that a forged one is never passed over.
+#[test]
+fn rim_03_a_forged_manifest_beside_a_device() {
+    let read = |name: &str| {
+        std::fs::read(format!("{}/tests/vectors/nvidia/rim/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    };
+    let genuine = read("nvat_NV_GPU_DRIVER_GH100_550.144.03.xml");
+    let forged = read("nvat_incorrect_signature_driver_rim.xml");
+    let of_a_switch = read("nvat_switchVBIOSRim_NV_SWITCH_BIOS_5612_0002_890_9610550001.xml");
+    let run = |rims: &[&Vec<u8>], source| {
+        let rims = rims.iter().map(|rim| (*rim).clone().into()).collect();
+        let collateral = Collateral { rims, source, ..Collateral::none() };
+        examine(TrustAnchors::vendor(), &preset("lab"), &devices(vec![h100()]), &collateral)
+    };
+    let left_over = |found: &Examination| -> Vec<(String, Code)> {
+        let findings = found.findings.iter().filter(|finding| finding.submod.starts_with("rim"));
+        findings.map(|finding| (finding.submod.clone(), finding.code)).collect()
+    };
+    let both = run(&[&genuine, &forged], Source::Loose);
+    assert_eq!(left_over(&both), [("rim1".to_owned(), Code::RimSignature)]);
+    let another = run(&[&of_a_switch, &genuine], Source::Loose);
+    assert_eq!(left_over(&another), []);
+    assert!(another.checks.iter().any(|row| row.submod == "rim0" && row.check == CheckId::Rim03));
+    // A bundle holds manifests of many devices.
+    let bundle = Provenance { manifest: Hex([1; 32]), created_at: 0, expires_at: NOW, newest: 0 };
+    let bundled = run(&[&genuine, &forged], Source::Bundle(bundle));
+    assert!(bundled.checks.iter().all(|row| !row.submod.starts_with("rim")), "{:?}", bundled.checks);
+}
+
+/// What a file says of its device is no evidence, and is not passed over where it is false.
+#[test]
+fn gpu_07_a_file_that_names_another_generation() {
+    let run = |architecture| {
+        let named = DeviceExhibit { architecture, ..h100() };
+        findings(&examine(TrustAnchors::vendor(), &preset("lab"), &devices(vec![named]), &Collateral::none()))
+    };
+    assert_eq!(run(Some(Architecture::Hopper)), []);
+    assert_eq!(run(Some(Architecture::Blackwell)), [(CheckId::Gpu07, Code::ArchMismatch)]);
 }
 
 #[test]

@@ -50,6 +50,7 @@ pub fn run(report: &[u8], certificates: &[Base64Bytes], now: u64) -> (Option<(Ch
 }
 
 struct Genuine {
+    product: Product,
     report: &'static str,
     vek: &'static str,
     chain: &'static str,
@@ -57,36 +58,54 @@ struct Genuine {
     valid: (u64, u64),
 }
 
-const GENUINE: [Genuine; 4] = [
+const GENUINE: [Genuine; 6] = [
     Genuine {
+        product: Product::Milan,
         report: "gosev_milan_v2_report.bin",
         vek: "gosev_milan_vcek.der",
         chain: "ask_ark_milan.pem",
         valid: (1_663_980_928, 1_884_905_728),
     },
     Genuine {
+        product: Product::Milan,
         report: "virtee_milan_report.hex",
         vek: "virtee_milan_vcek.der",
         chain: "ask_ark_milan.pem",
         valid: (1_680_549_823, 1_901_474_623),
     },
     Genuine {
+        product: Product::Milan,
         report: "trustee_test-report.bin",
         vek: "trustee_test-vcek.der",
         chain: "ask_ark_milan.pem",
         valid: (1_674_583_106, 1_895_507_906),
     },
     Genuine {
+        product: Product::Milan,
         report: "trustee_test-vlek-report.bin",
         vek: "trustee_test-vlek.der",
         chain: "asvk_ark_milan_vlek.pem",
         valid: (1_733_868_861, 1_765_404_861),
     },
+    Genuine {
+        product: Product::Genoa,
+        report: "routex_genoa_v5_report.bin",
+        vek: "routex_genoa_v5_vcek.der",
+        chain: "ask_ark_genoa.pem",
+        valid: (1_762_858_188, 1_983_782_988),
+    },
+    Genuine {
+        product: Product::Turin,
+        report: "routex_turin_v5_report.bin",
+        vek: "routex_turin_v5_vcek.der",
+        chain: "ask_ark_turin.pem",
+        valid: (1_752_771_886, 1_973_696_686),
+    },
 ];
 
 #[test]
 fn signatures_hold_within_the_certificates_validity_and_nowhere_else() {
-    for Genuine { report, vek, chain, valid: (first, last) } in GENUINE {
+    for Genuine { report, vek, chain, valid: (first, last), .. } in GENUINE {
         let certificates = certificates(vek, chain);
         let at = |now| run(&file(report), &certificates, now).0;
         assert_eq!(at(first), None, "{report}");
@@ -154,6 +173,8 @@ fn the_turin_certificate_chain_is_accepted() {
     }
 }
 
+const TURIN: Tcb = Tcb { fmc: 0, bootloader: 1, tee: 0, snp: 2, microcode: 71 };
+
 /// Verdicts of the policy layer on a genuine report, with a reference value made for it.
 fn judged(genuine: &Genuine, level: Level, now: u64) -> Vec<(CheckId, Code)> {
     let bytes = file(genuine.report);
@@ -163,15 +184,19 @@ fn judged(genuine: &Genuine, level: Level, now: u64) -> Vec<(CheckId, Code)> {
     let mut trace = Trace::new();
     let report = Report::parse(&bytes, &mut trace).unwrap();
     let authentic = authenticate(report, &certificates, &anchors, &links, now, &mut trace).unwrap();
-    assert_eq!(authentic.product(), Product::Milan);
+    assert_eq!(authentic.product(), genuine.product);
     let row = |product| SnpFloor {
         product,
-        tcb: Tcb { fmc: 0, bootloader: 2, tee: 0, snp: 5, microcode: 68 },
+        // What each product's oldest report here has.
+        tcb: match product {
+            Product::Milan | Product::Genoa => Tcb { fmc: 0, bootloader: 2, tee: 0, snp: 5, microcode: 68 },
+            Product::Turin => TURIN,
+        },
         guest_svn: 0,
         mitigations: None,
         vmpl: 0,
     };
-    let product = if level == Level::Lab { Product::Milan } else { Product::Turin };
+    let product = if genuine.product.satisfies(level) { genuine.product } else { Product::Turin };
     let mut platforms = Vec::new();
     if level != Level::Lab {
         platforms.push(Platform {
@@ -231,11 +256,26 @@ fn judged(genuine: &Genuine, level: Level, now: u64) -> Vec<(CheckId, Code)> {
 
 #[test]
 fn milan_is_judged_in_lab_by_its_own_bits() {
-    let [debug, clean, with_identity, provider] = &GENUINE;
+    let [debug, clean, with_identity, provider, ..] = &GENUINE;
     assert_eq!(judged(debug, Level::Lab, NOW), [(CheckId::Snp18, Code::PolicyDebug)]);
     assert_eq!(judged(clean, Level::Lab, NOW), []);
     assert_eq!(judged(with_identity, Level::Lab, NOW), [(CheckId::Snp23, Code::IdKeyMismatch)]);
     assert_eq!(judged(provider, Level::Lab, 1_748_736_000), [(CheckId::Snp21, Code::VmplMismatch)]);
+}
+
+/// Version 5 of the report: mitigation vectors, and on Turin an 8-byte hardware id, another TCB layout and the bit that
+/// says that IOMMU writes are safe.
+#[test]
+fn genoa_and_turin_lack_nothing_but_a_revocation_list() {
+    const NO_LIST: (CheckId, Code) = (CheckId::Snp08, Code::RevocationUnknown);
+    let [.., genoa, turin] = &GENUINE;
+    assert_eq!(judged(genoa, Level::Lab, NOW), []);
+    assert_eq!(judged(turin, Level::Lab, NOW), []);
+    assert_eq!(judged(genoa, Level::Standard, NOW), [NO_LIST]);
+    assert_eq!(judged(turin, Level::Standard, NOW), [NO_LIST]);
+    // Its guest was not launched with all that `strict` asks for.
+    assert_eq!(judged(turin, Level::Strict, NOW), [NO_LIST, (CheckId::Snp19, Code::PolicyMismatch)]);
+    assert_eq!(file(turin.report)[0x40], 0x67, "SMT, TSME, ECC, alias check, IOMMU write safe");
 }
 
 #[test]
@@ -259,7 +299,8 @@ fn vectors_are_the_published_bytes() {
     }
     for entry in std::fs::read_dir(FOLDER).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        if name != "README.md" {
+        // Found elsewhere than the collection.
+        if name != "README.md" && !name.starts_with("routex_") {
             assert_eq!(
                 std::fs::read(format!("{shared}{name}")).unwrap(),
                 std::fs::read(format!("{FOLDER}{name}")).unwrap()

@@ -8,6 +8,7 @@ mod bundle;
 mod chain;
 mod chip;
 mod devices;
+mod document;
 mod examined;
 mod genuine;
 mod guest;

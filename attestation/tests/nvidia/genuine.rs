@@ -187,7 +187,7 @@ fn public_evidence_files_are_authentic_entry_by_entry() {
             let (kind, nonce) = (device.kind(), device.nonce);
             assert_eq!(files::kind_of(&device.report), kind);
             let chain = Certificates::from_der(device.certificates);
-            let bench = Bench { nonce: Some(nonce), ..Bench::vendor() };
+            let bench = Bench { nonce, ..Bench::vendor() };
             let (facts, trace) = bench.run(kind, &device.report, &chain, crate::policy::judge_in_lab);
             assert_eq!(findings(&trace), [], "{name}");
             assert_eq!(facts.unwrap().unwrap().architecture, device.architecture);

@@ -34,7 +34,8 @@ pub fn judge(
     let (collateral, links) = (Collateral::none(), Links::new());
     let library = Library::open(&collateral, &TrustAnchors::vendor(), &links, NOW);
     let (library, collateral, links) = (&library, &collateral, &links);
-    DeviceDemands { policy, index: 0, state: None, library, collateral, links, now: NOW }.judge(device, trace)
+    DeviceDemands { named: None, policy, index: 0, state: None, library, collateral, links, now: NOW }
+        .judge(device, trace)
 }
 
 pub fn judge_in_lab(device: &AuthenticDevice<'_>, trace: &mut Trace) -> Option<DeviceFacts> {
@@ -102,6 +103,7 @@ impl Setup {
         let library = Library::open(&collateral, &bench.anchors, &links, NOW);
         let (facts, trace) = bench.run(device.kind, &report, &device.certificates(), |device, trace| {
             let demands = DeviceDemands {
+                named: None,
                 policy: &policy,
                 index: 3,
                 state: self.state.as_ref(),

@@ -226,6 +226,16 @@ fn tdx_19_the_platform_is_enrolled_and_not_revoked() {
     let unknown = [(CheckId::Tdx19, Code::UnknownPlatform), REPLAY];
     assert_eq!(found(policy(PlatformKind::Ppid, &[7; 16], None)), unknown);
     assert_eq!(found(policy(PlatformKind::GpuUeid, &id.0, None)), unknown);
+    let from = |enrolled_at| {
+        let id = tiltyard_attestation::policy::PlatformId::new(&id.0).unwrap();
+        let kind = PlatformKind::Ppid;
+        let row = Platform { kind, id, custody: String::new(), enrolled_at, revoked_at: None };
+        let tee = TeeFloor { snp: vec![], tdx: Some(floor()) };
+        AppraisalPolicy::from_floors(Level::Standard, &[Backend::Tdx], &tee, &GpuFloor::none(), &[row])
+            .unwrap()
+    };
+    assert_eq!(found(from(V4_NOW)), [REPLAY]);
+    assert_eq!(found(from(V4_NOW + 1)), unknown, "enrolled later than now");
     let revoked = [(CheckId::Tdx19, Code::PlatformRevoked), REPLAY];
     assert_eq!(found(policy(PlatformKind::Ppid, &id.0, Some(V4_NOW))), revoked);
 }

@@ -29,6 +29,12 @@ pub enum BrokerError {
     PassphraseDiffers,
     #[error("{} exists already\n  choose another folder: keys are never overwritten", shown(path))]
     Exists { path: PathBuf },
+    #[error(
+        "{} is a part of {}, which this command must keep\n  name another file",
+        shown(path),
+        shown(kept)
+    )]
+    Kept { path: PathBuf, kept: PathBuf },
     #[error("{} is not the home of a broker or entrant\n  make one with `tiltyard-broker init`", shown(path))]
     NoHome { path: PathBuf },
     #[error(
@@ -46,6 +52,8 @@ pub enum BrokerError {
     NotConfirmed { expected: String, got: String },
     #[error("store: {0}")]
     Store(#[from] crate::StoreError),
+    #[error("{}: {source}", shown(path))]
+    StoreClosed { path: PathBuf, source: crate::StoreError },
     /// Something that was to be verified did not verify, or a rule refused it.
     #[error("{code}: {what}")]
     Refused { code: String, what: String },
@@ -82,12 +90,13 @@ impl BrokerError {
                 "E_PASSPHRASE"
             }
             Self::Exists { .. } => "E_EXISTS",
+            Self::Kept { .. } => "E_KEPT",
             Self::NoHome { .. } => "E_NO_HOME",
             Self::Mode { .. } => "E_MODE",
             Self::WrongRole { .. } => "E_ROLE",
             Self::Busy { .. } => "E_BUSY",
             Self::NotConfirmed { .. } => "E_NOT_CONFIRMED",
-            Self::Store(_) => "E_STORE",
+            Self::Store(_) | Self::StoreClosed { .. } => "E_STORE",
             Self::Refused { code, .. } => code,
             Self::Internal { .. } => "E_INTERNAL",
         }
@@ -96,17 +105,21 @@ impl BrokerError {
     /// 1 failed, 2 usage, 3 verification refused.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Refused { .. } | Self::Document { .. } | Self::FileTooLarge { .. } | Self::Mode { .. } => 3,
+            Self::Refused { .. } | Self::Mode { .. } => 3,
             Self::PassphraseLength { .. }
             | Self::PassphraseDiffers
             | Self::WrongRole { .. }
             | Self::NotConfirmed { .. } => 2,
             Self::Io { .. }
+            | Self::Document { .. }
+            | Self::FileTooLarge { .. }
             | Self::PassphraseUnreadable { .. }
             | Self::Exists { .. }
+            | Self::Kept { .. }
             | Self::NoHome { .. }
             | Self::Busy { .. }
             | Self::Store(_)
+            | Self::StoreClosed { .. }
             | Self::NotAFile { .. }
             | Self::Internal { .. } => 1,
         })

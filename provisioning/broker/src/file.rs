@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use nix::errno::Errno;
@@ -62,10 +62,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), BrokerError> {
     let name = path.file_name().ok_or_else(|| {
         BrokerError::io("write", path, io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))
     })?;
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     let mut temporary_name = std::ffi::OsString::from(".");
     temporary_name.push(name);
     temporary_name.push(format!(".{}.tmp", std::process::id()));
@@ -83,6 +80,46 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), BrokerError> {
         let _ = fs::remove_file(&temporary);
         BrokerError::io("write", path, source)
     })
+}
+
+/// The file that a command leaves what it made in.
+pub(crate) struct Target(PathBuf);
+
+impl Target {
+    /// Looks at the place before any work is done: it is nothing that the command must keep (`kept`: files, and folders
+    /// with all that is in them), no folder, no pipe and no device.
+    pub(crate) fn new(path: &Path, kept: &[&Path]) -> Result<Self, BrokerError> {
+        let failed = |source| BrokerError::io("write", path, source);
+        let place = match fs::metadata(path) {
+            Ok(metadata) if !metadata.is_file() => {
+                let got = if metadata.is_dir() { "a folder" } else { "something else" };
+                return Err(BrokerError::NotAFile { path: path.into(), got });
+            }
+            // The file that a link names is replaced, and the link stays.
+            Ok(_) => path.canonicalize().map_err(failed)?,
+            Err(_) => {
+                let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
+                folder_of(path).canonicalize().map_err(failed)?.join(name)
+            }
+        };
+        let keeps = |kept: &&&Path| kept.canonicalize().is_ok_and(|kept| place.starts_with(kept));
+        match kept.iter().find(keeps) {
+            Some(kept) => Err(BrokerError::Kept { path: path.into(), kept: (*kept).into() }),
+            None => Ok(Self(place)),
+        }
+    }
+
+    /// Writes it as [`write_private`] does.
+    pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), BrokerError> {
+        write_private(&self.0, bytes)
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// Makes a folder of mode 0700, and the missing ones above it.
@@ -109,6 +146,33 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_command_must_keep_is_no_target() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir_all(at("home/below")).unwrap();
+        for name in ["home/kek", "input", "other"] {
+            fs::write(at(name), name).unwrap();
+        }
+        std::os::unix::fs::symlink(at("home/kek"), at("link")).unwrap();
+        std::os::unix::fs::symlink(at("home"), at("way")).unwrap();
+        nix::unistd::mkfifo(&at("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let (home, input) = (at("home"), at("input"));
+        let target = |name: &str| Target::new(&at(name), &[home.as_path(), input.as_path()]);
+        for name in ["home/kek", "home/new", "home/below/new", "link", "way/new", "home/../input", "input"] {
+            assert!(matches!(target(name), Err(BrokerError::Kept { .. })), "{name}");
+        }
+        for name in ["home", "pipe"] {
+            assert!(matches!(target(name), Err(BrokerError::NotAFile { .. })), "{name}");
+        }
+        assert!(matches!(target("absent/new"), Err(BrokerError::Io { .. })));
+        for name in ["new", "other", "homely"] {
+            target(name).unwrap().write(b"made").unwrap();
+            assert_eq!(fs::read(at(name)).unwrap(), b"made");
+        }
+        assert_eq!(fs::read(at("home/kek")).unwrap(), b"home/kek");
     }
 
     #[test]

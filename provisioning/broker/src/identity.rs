@@ -16,9 +16,9 @@ use tiltyard_provisioning::hpke::HpkeSecret;
 use tiltyard_provisioning::keyfile::{self, Cost, KEY_FILE_BYTES};
 use zeroize::Zeroizing;
 
-use crate::file::make_folder;
+use crate::file::{make_folder, read_regular};
 use crate::store::{self, Store};
-use crate::{BrokerError, Passphrase, read_limited, write_private};
+use crate::{BrokerError, Passphrase, write_private};
 
 /// What a broker tells the world: goes into charters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,10 +165,13 @@ impl Home {
     /// Opens the home in `dir`; its keys stay wrapped.
     pub fn open(dir: &Path) -> Result<Self, BrokerError> {
         let (key_file, store_file) = (dir.join(KEY_FILE), dir.join(STORE_FILE));
-        if !key_file.exists() || !store_file.exists() {
-            return Err(BrokerError::NoHome { path: dir.into() });
+        for file in [&key_file, &store_file] {
+            if !file.try_exists().map_err(|source| BrokerError::io("read", file, source))? {
+                return Err(BrokerError::NoHome { path: dir.into() });
+            }
         }
-        let store = Store::open(&store_file)?;
+        let store = Store::open(&store_file)
+            .map_err(|source| BrokerError::StoreClosed { path: store_file.clone(), source })?;
         let document = store::fact(store.read(), IDENTITY)?.unwrap_or_default();
         let identity = serde_json::from_slice(&document)
             .map_err(|_| crate::StoreError::Damaged { what: "the identity" })?;
@@ -191,7 +194,7 @@ impl Home {
         if mode & 0o077 != 0 {
             return Err(BrokerError::Mode { path, got: mode });
         }
-        let bytes = read_limited(&path, KEY_FILE_BYTES as u64)?;
+        let (bytes, _) = read_regular(&path, KEY_FILE_BYTES as u64)?;
         let kek = keyfile::open(&bytes, passphrase.bytes()).map_err(BrokerError::coded)?;
         Ok(Unlocked { store: self.store, identity: self.identity, kek })
     }

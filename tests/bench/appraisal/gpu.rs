@@ -111,6 +111,7 @@ impl Case {
     fn look(&self, verifier: &Verifier) -> Result<(), Box<dyn Error>> {
         let devices = files::evidence(self.evidence.as_bytes())?.into_iter().map(|device| DeviceExhibit {
             nonce: None,
+            architecture: None,
             kind: device.kind(),
             report: Some(device.report),
             certificates: Certificates::from_der(device.certificates),

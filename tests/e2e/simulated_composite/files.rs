@@ -58,6 +58,7 @@ fn examine(folder: &Path, words: &[String]) -> Examination {
     };
     let pairs = named("--gpu-report").into_iter().zip(named("--gpu-certs"));
     let devices = pairs.map(|(report, chain)| DeviceExhibit {
+        architecture: None,
         nonce: None,
         kind: files::kind_of(&report),
         certificates: Certificates::from_pem(&chain),

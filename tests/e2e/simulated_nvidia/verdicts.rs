@@ -48,6 +48,7 @@ fn findings(set: &EvidenceSet, level: Level) -> BTreeSet<(CheckId, Code)> {
                 DeviceKind::Switch => None,
             };
             let demands = DeviceDemands {
+                named: None,
                 policy: &policy,
                 index: *index,
                 state,

@@ -69,7 +69,13 @@ fn snp_05_reserved_bytes_and_bits() {
     for bit in [26, 63] {
         assert_eq!(lab().findings(|draft| draft.report.policy |= 1 << bit), ["SNP-05 ReservedNonZero"]);
     }
-    assert_eq!(lab().findings(|draft| draft.report.platform_info |= 1 << 6), ["SNP-05 ReservedNonZero"]);
+    for bit in [8, 63] {
+        let found = lab().findings(|draft| draft.report.platform_info |= 1 << bit);
+        assert_eq!(found, ["SNP-05 ReservedNonZero"], "{bit}");
+    }
+    for named in [0, 6, 7] {
+        assert_eq!(lab().findings(|draft| draft.report.platform_info |= 1 << named), [""; 0], "{named}");
+    }
     assert_eq!(lab().findings(|draft| draft.report.key_info |= 1 << 5), ["SNP-05 ReservedNonZero"]);
 }
 

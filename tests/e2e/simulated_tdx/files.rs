@@ -1,5 +1,6 @@
 //! What `tiltyard-simulator mint` writes, read back by the peer and by the production verifier.
 
+use std::path::Path;
 use std::process::{Command, Output};
 
 use dcap_qvl::QuoteCollateralV3;
@@ -30,7 +31,8 @@ struct Minted {
 
 impl Minted {
     fn read(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.folder.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+        std::fs::read(self.folder.path().join("out").join(name))
+            .unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 }
 
@@ -40,7 +42,7 @@ fn mint(arguments: &[&str]) -> Minted {
     let path = |name: &str| folder.path().join(name).display().to_string();
     std::fs::write(path("seed"), "7d".repeat(32)).expect("seed");
     let cache = option_env!("CARGO_TARGET_TMPDIR").unwrap_or("target/tmp");
-    let (seed, at, out) = (path("seed"), NOW.to_string(), path(""));
+    let (seed, at, out) = (path("seed"), NOW.to_string(), path("out"));
     let fixed = ["mint", "--seed-file", &seed, "--at", &at, "--out", &out, "--key-cache", cache];
     let output = run(&[&fixed, arguments].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -59,7 +61,7 @@ fn examine(minted: &Minted) -> Examination {
     let anchors = ForeignAnchors::from_bytes(&minted.read("anchors.json")).expect("anchors");
     let anchors = TrustAnchors::foreign(anchors).expect("anchors");
     let mut collateral = Collateral::none();
-    let cpu = if minted.folder.path().join("quote.bin").exists() {
+    let cpu = if minted.folder.path().join("out/quote.bin").exists() {
         collateral.tdx.push(TdxCollateral::from_json(&minted.read("collateral.json")).expect("collateral"));
         CpuExhibit::Tdx { quote: minted.read("quote.bin"), event_log: Some(minted.read("ccel.bin")) }
     } else {
@@ -131,6 +133,43 @@ fn attacks_are_listed_and_others_refused() {
     );
     assert_eq!(run(&common).status.code(), Some(2), "neither form nor product");
     assert!(!folder.path().join("out").exists());
+}
+
+#[test]
+fn what_is_there_is_neither_written_over_nor_waited_for() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let seed = path("seed");
+    assert!(run(&["seed", "--out", &seed]).status.success());
+    let first = std::fs::read(&seed).expect("seed");
+    let again = run(&["seed", "--out", &seed]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("a seed is never overwritten"));
+    assert_eq!(std::fs::read(&seed).expect("seed"), first);
+
+    nix::unistd::mkfifo(folder.path().join("pipe").as_path(), nix::sys::stat::Mode::S_IRWXU).expect("pipe");
+    let mint = |seed: &str, out: &str| {
+        run(&["mint", "--seed-file", seed, "--tdx", "v4", "--at", &NOW.to_string(), "--out", out])
+    };
+    for endless in ["/dev/zero", &path("pipe")] {
+        let refused = mint(endless, &path("out"));
+        assert_eq!(refused.status.code(), Some(1), "{endless}");
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("expected a regular file"), "{endless}");
+    }
+    assert!(mint(&seed, &path("out")).status.success());
+    let names = |folder: &Path| -> Vec<String> {
+        let entries = std::fs::read_dir(folder).expect("folder");
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    };
+    let before = names(&folder.path().join("out"));
+    let mixed = mint(&seed, &path("out"));
+    assert_eq!(mixed.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&mixed.stderr).contains("evidence of two guests is never mixed"));
+    assert_eq!(names(&folder.path().join("out")), before);
+    assert_eq!(names(folder.path()), ["out", "pipe", "seed"], "nothing is left beside");
 }
 
 #[test]

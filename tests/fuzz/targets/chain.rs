@@ -85,7 +85,13 @@ fn is_a_chain(verifier: &Verifier, data: &[u8]) -> bool {
         report: None,
         certificates: ders.iter().map(|der| der.clone().into()).collect(),
     });
-    let devices = vec![DeviceExhibit { kind: DeviceKind::Gpu, nonce: None, report: None, certificates }];
+    let devices = vec![DeviceExhibit {
+        kind: DeviceKind::Gpu,
+        nonce: None,
+        architecture: None,
+        report: None,
+        certificates,
+    }];
     let examined = verifier.examine(
         &Exhibits { cpu, devices, nonce: None, device_nonce: None },
         &Collateral::none(),

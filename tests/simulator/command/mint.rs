@@ -1,5 +1,6 @@
 //! Commands `mint` and `attacks`: evidence as files, honest or not.
 
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -23,28 +24,31 @@ pub(crate) struct Mint {
     /// File of 64 hex digits; the same seed, form and time give the same bytes.
     #[arg(long)]
     seed_file: PathBuf,
-    /// A TDX quote of this form.
+    /// A TDX quote of this form; this or --snp.
     #[arg(long, value_enum, required_unless_present = "snp", conflicts_with = "snp")]
     tdx: Option<Form>,
     /// An SNP report of this product: V3, of Turin V5.
     #[arg(long, value_enum)]
     snp: Option<ProductLine>,
-    /// Evidence of this attack, which chooses form or product itself; `tiltyard-simulator attacks` lists them.
+    /// Evidence of this attack, which chooses form, product and devices itself; `tiltyard-simulator attacks` lists
+    /// them. Those on the challenge, the charter or what a guest says of its own devices show to a broker, which knows
+    /// these, and not to `tiltyard-audit appraise`.
     #[arg(long)]
     attack: Option<String>,
-    /// Devices beside the CPU: a whole guest, and its envelope as the verifier gets it (`evidence.json`).
+    /// Devices beside the CPU (Genoa, Turin, v4 or v5): a whole guest, and its envelope as the verifier gets it
+    /// (`evidence.json`).
     #[arg(long, value_enum)]
     devices: Option<Devices>,
     /// REPORT_DATA, 64 bytes in hex; left out, the digest of the sample guest's runtime document.
     #[arg(long, conflicts_with = "devices")]
     report_data: Option<Hex<64>>,
-    /// Time of the evidence, in Unix seconds, from 2024-03 to 2048; left out, now.
+    /// Time of the evidence, in Unix seconds, from 2024-03-09 to 2047-12-26; left out, now.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1_710_000_000..2_461_000_000))]
     at: Option<u64>,
     /// Folder that keeps the RSA keys of AMD's authorities, which take seconds to make.
     #[arg(long)]
     key_cache: Option<PathBuf>,
-    /// Folder to write into.
+    /// Folder to make; one that is there must be empty.
     #[arg(long)]
     out: PathBuf,
 }
@@ -105,15 +109,41 @@ impl Mint {
             (None, None, form) => self.tdx(form.unwrap_or(Form::V4), at)?,
         };
         files.push(File::new("NOTICE", None, format!("{NOTICE}\n").into_bytes()));
-        std::fs::create_dir_all(&self.out)
-            .map_err(|source| CliError::File { path: self.out.clone(), source })?;
-        files.iter().try_for_each(|file| write_file(&self.out.join(&file.name), &file.bytes, 0o644))?;
+        self.write(&files)?;
         let mut line = json!({ "files": &files, "nonce": report_data, "notice": NOTICE });
         if let Some(nonce) = device_nonce {
             line["device_nonce"] = json!(nonce);
         }
         line["appraise"] = json!(self.appraise(&Minted { files, report_data, device_nonce }, at));
         print(&line)
+    }
+
+    /// Writes all files or none: into a folder beside, which then takes the name.
+    fn write(&self, files: &[File]) -> Result<(), CliError> {
+        let out = self.out.components().as_path();
+        let failed = |source| CliError::File { path: out.to_owned(), source };
+        let mut name = out.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.tmp", std::process::id()));
+        let made = out.with_file_name(name);
+        let written = std::fs::create_dir_all(&made)
+            .map_err(failed)
+            .and_then(|()| {
+                files.iter().try_for_each(|file| write_file(&made.join(&file.name), &file.bytes, 0o644))
+            })
+            // Takes the place of a folder only if that is empty.
+            .and_then(|()| {
+                std::fs::rename(&made, out).map_err(|source| match source.kind() {
+                    ErrorKind::DirectoryNotEmpty | ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+                        CliError::OutExists { path: out.to_owned() }
+                    }
+                    _ => failed(source),
+                })
+            });
+        if written.is_err() {
+            // Best effort: the write's own error is the one to report.
+            let _ = std::fs::remove_dir_all(&made);
+        }
+        written
     }
 
     fn snp(&self, product: ProductLine, at: u64) -> Result<Minted, CliError> {

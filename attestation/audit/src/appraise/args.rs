@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use tiltyard_attestation::collateral::ItemKind;
 use tiltyard_attestation::evidence::DeviceKind;
 use tiltyard_attestation::nvidia::{self, Certificates};
 use tiltyard_attestation::policy::{Level, PolicyDocument};
@@ -23,8 +24,9 @@ use super::error::InputError;
 use super::examined::{Examined, Given};
 use super::form::{self, hex};
 use super::read::{FileError, Input, InputFile, Inputs};
+use super::wrapped;
 
-/// Evidence files in the vendors' own formats; binary, hex, DER and PEM are recognised.
+/// Evidence files in the vendors' own formats; binary, hex, base64, DER and PEM are recognised.
 #[derive(Debug, Args)]
 pub(crate) struct LowEvidence {
     /// AMD SEV-SNP attestation report
@@ -101,7 +103,7 @@ impl Evidence {
     pub(crate) fn examine(self) -> Examined {
         let examination = self.verifier.examine(&self.exhibits, &self.collateral, self.now);
         let given = Given {
-            nonce: self.exhibits.nonce.is_some(),
+            nonces: nonces(&self.exhibits),
             collateral: self.collateral != Collateral::none(),
             event_log: matches!(self.exhibits.cpu, Some(CpuExhibit::Tdx { event_log: Some(_), .. })),
         };
@@ -126,6 +128,9 @@ impl LowEvidence {
         let exhibits = Exhibits { cpu, devices, nonce, device_nonce };
         if exhibits.cpu.is_none() && exhibits.devices.is_empty() && self.rim.is_empty() {
             return Err(InputError::Nothing);
+        }
+        if exhibits.cpu.is_none() && matches!(exhibits.nonce, Some(Nonce::Whole(_))) {
+            return Err(InputError::NonceOfCpu);
         }
         let anchors = match &self.trust_anchors {
             None => TrustAnchors::vendor(),
@@ -169,8 +174,11 @@ impl LowEvidence {
     }
 
     fn tdx(&self, quote: &Path, Reading { inputs, notes }: &mut Reading) -> Result<CpuExhibit, InputError> {
-        let quote =
-            inputs.read("--tdx-quote", quote)?.of_form("a TDX quote of version 4 or 5", form::is_quote)?;
+        let input = inputs.read("--tdx-quote", quote)?;
+        let quote = match wrapped::quote(&input, notes)? {
+            Some(quote) => quote,
+            None => input.of_form("a TDX quote of version 4 or 5", form::is_quote)?,
+        };
         let event_log = match &self.ccel {
             None => None,
             Some(path) => {
@@ -186,7 +194,12 @@ impl LowEvidence {
             None => None,
             Some(path) => {
                 let expected = "an SNP attestation report of 1184 bytes";
-                Some(inputs.read("--snp-report", path)?.of_form(expected, form::is_snp_report)?)
+                let input = inputs.read("--snp-report", path)?;
+                let report = wrapped::snp_report(input.content()?, notes);
+                if !form::is_snp_report(&report) {
+                    return Err(input.form(expected, form::beginning(&report)).into());
+                }
+                Some(report)
             }
         };
         let Some(vcek) = &self.vcek else {
@@ -200,15 +213,18 @@ impl LowEvidence {
             };
         };
         let input = inputs.read("--vcek", vcek)?;
-        let [vek] =
-            <[Vec<u8>; 1]>::try_from(input.der()?).map_err(|all| input.form("one certificate", all.len()))?;
-        let mut others: Vec<Base64Bytes> = Vec::new();
+        // Its issuers may stand behind it in the same file.
+        let mut given = wrapped::certificates(&input)?.into_iter();
+        let vek = given.next().ok_or_else(|| input.form("a certificate", "none"))?;
+        let mut given: Vec<Vec<u8>> = given.collect();
         for path in &self.cert_chain {
-            for der in inputs.read("--cert-chain", path)?.der()? {
-                // Files of one chain overlap: each certificate counts once.
-                if der != vek && others.iter().all(|other| other.0 != der) {
-                    others.push(der.into());
-                }
+            given.extend(wrapped::certificates(&inputs.read("--cert-chain", path)?)?);
+        }
+        // Files of one chain overlap: each certificate counts once.
+        let mut others: Vec<Base64Bytes> = Vec::new();
+        for der in given {
+            if der != vek && others.iter().all(|other| other.0 != der) {
+                others.push(der.into());
             }
         }
         let given = others.len();
@@ -229,7 +245,8 @@ impl LowEvidence {
             let listed = nvidia::files::evidence(input.text())
                 .map_err(|error| input.form("device evidence", error))?;
             devices.extend(listed.into_iter().map(|device| DeviceExhibit {
-                nonce: Some(device.nonce),
+                nonce: device.nonce,
+                architecture: Some(device.architecture),
                 kind: device.kind(),
                 certificates: Certificates::from_der(device.certificates),
                 report: Some(device.report),
@@ -247,6 +264,7 @@ impl LowEvidence {
                 .transpose()?;
             devices.push(DeviceExhibit {
                 nonce: None,
+                architecture: None,
                 kind: report.as_deref().map_or(DeviceKind::Gpu, nvidia::files::kind_of),
                 report,
                 certificates: Certificates::from_der(inputs.read("--gpu-certs", chain)?.der()?),
@@ -270,17 +288,20 @@ impl LowEvidence {
         }
         for path in &self.rim {
             let input = inputs.read("--rim", path)?;
-            if !form::is_manifest(input.text()) {
-                let got = form::beginning(&input.bytes);
+            let answered = wrapped::manifest(&input)?;
+            let text = answered.as_deref().unwrap_or(input.text());
+            if !form::is_manifest(text) {
+                let got = form::beginning(text);
                 return Err(input.form("a reference manifest: XML with a SoftwareIdentity", got).into());
             }
-            sorted.collateral.rims.push(input.bytes.into());
+            sorted.collateral.rims.push(answered.unwrap_or(input.bytes).into());
         }
         for path in &self.crl {
             sorted.revocation_list(&inputs.read("--crl", path)?)?;
         }
         for path in &self.ocsp {
-            let answer = inputs.read("--ocsp", path)?.of_form("an OCSP answer, DER", form::is_der)?;
+            let is_answer = |bytes: &[u8]| ItemKind::NvidiaOcsp.check(bytes).is_ok();
+            let answer = inputs.read("--ocsp", path)?.of_form("an OCSP answer, DER", is_answer)?;
             sorted.collateral.ocsp.push(answer.into());
         }
         let loose = sorted.finish()?;
@@ -303,7 +324,7 @@ pub(super) const BUNDLE: &str = "a signed bundle of collateral, a ustar archive"
 
 /// A device's report, binary or in hex.
 fn device_report(input: &Input) -> Result<Vec<u8>, InputError> {
-    let bytes = input.binary_or_hex()?;
+    let bytes = input.content()?;
     nvidia::files::report(&bytes)
         .map_err(|_| input.form("an SPDM 1.1 measurement report", form::beginning(&bytes)).into())
 }
@@ -340,8 +361,8 @@ fn policy(name: &str, inputs: &mut Inputs) -> Result<PolicyDocument, InputError>
 /// The verifier takes no byte beyond the quote's declared length, and a collector should have trimmed it. Files that
 /// are a whole buffer are trimmed here, aloud; anything else behind a quote stays, and is refused.
 fn unpadded(mut quote: Vec<u8>, notes: &mut Vec<String>) -> Vec<u8> {
-    /// Buffers of known collectors: the longest quote of TDX 1.5, and 8,000 bytes.
-    const BUFFERS: [usize; 2] = [5_006, 8_000];
+    /// Buffers of known collectors: the longest quotes of TDX 1.0, of 1.5 and of 1.5 with extensions, and 8,000 bytes.
+    const BUFFERS: [usize; 4] = [5_006, 5_243, 5_247, 8_000];
     const PAGE: usize = 4_096;
     let Ok(declared) = tdx::declared_len(&quote) else { return quote };
     let whole_buffer = BUFFERS.contains(&quote.len()) || quote.len().is_multiple_of(PAGE);
@@ -358,12 +379,29 @@ fn unpadded(mut quote: Vec<u8>, notes: &mut Vec<String>) -> Vec<u8> {
 
 /// RFC 3339, or Unix seconds.
 pub(crate) fn time(text: &str) -> Result<u64, String> {
-    if let Ok(seconds) = text.parse::<u64>() {
+    // A sign or a space is no part of a time.
+    if text.bytes().all(|byte| byte.is_ascii_digit())
+        && let Ok(seconds) = text.parse::<u64>()
+    {
         return Ok(seconds);
     }
     let moment = OffsetDateTime::parse(text, &Rfc3339)
         .map_err(|_| "expected RFC 3339, as in 2026-11-22T18:00:00Z, or Unix seconds".to_owned())?;
     u64::try_from(moment.unix_timestamp()).map_err(|_| "expected a time after 1970".to_owned())
+}
+
+/// What was asked with, as rows of the table spell it.
+fn nonces(exhibits: &Exhibits) -> Vec<String> {
+    let of_cpu = exhibits.nonce.map(|nonce| match nonce {
+        Nonce::Whole(whole) => whole.to_string(),
+        // The other half of REPORT_DATA is zero.
+        Nonce::Half(half) => format!("{half}{}", Hex([0; 32])),
+    });
+    let of_devices = exhibits.device_nonce.or(match exhibits.nonce {
+        Some(Nonce::Half(half)) => Some(half),
+        Some(Nonce::Whole(_)) | None => None,
+    });
+    of_cpu.into_iter().chain(of_devices.map(|nonce| nonce.to_string())).collect()
 }
 
 fn nonce(text: &str) -> Result<Nonce, String> {

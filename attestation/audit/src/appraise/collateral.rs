@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use tiltyard_attestation::collateral::{Bundle, BundleError, Manifest};
+use tiltyard_attestation::collateral::{Bundle, BundleError, ItemKind, Manifest};
 use tiltyard_attestation::printable::plain_lines;
 use tiltyard_attestation::tdx::PcsAnswers;
 use tiltyard_attestation::{Collateral, Hex, TdxCollateral};
@@ -39,7 +39,7 @@ impl Sorted {
     /// One file of Intel's: a whole set, or one of the service's answers.
     pub(super) fn intel(&mut self, input: &Input) -> Result<(), InputError> {
         let has = |needle: &str| contains(&input.bytes, needle.as_bytes());
-        if input.starts_with(b'{') && has("\"tcb_info\"") {
+        if input.starts_with(b'{') && (has("\"tcb_info\"") || has("\"quote_collateral\"")) {
             let set = TdxCollateral::from_json(input.text())
                 .map_err(|error| input.form("Intel's collateral", error))?;
             self.collateral.tdx.push(set);
@@ -49,8 +49,10 @@ impl Sorted {
             &mut self.answers.tcb_info
         } else if input.starts_with(b'{') && has("\"enclaveIdentity\"") {
             &mut self.answers.qe_identity
-        } else if has("-----BEGIN CERTIFICATE-----") {
-            let chain = input.der()?;
+        } else if has("-----BEGIN CERTIFICATE-----") || has("-----BEGIN%20CERTIFICATE-----") {
+            // As the service's header has it.
+            let plain = input.percent_decoded();
+            let chain = plain.as_ref().unwrap_or(input).der()?;
             let place = match chain.first().is_some_and(|leaf| contains(leaf, b"TCB Signing")) {
                 true => &mut self.answers.signing_chain,
                 false => &mut self.answers.pck_chain,
@@ -77,7 +79,14 @@ impl Sorted {
 
     /// A list of AMD's or NVIDIA's, told by its issuer.
     pub(super) fn revocation_list(&mut self, input: &Input) -> Result<(), InputError> {
+        if contains(&input.der()?.concat(), b"Intel SGX") {
+            return self.intel_list(input);
+        }
         for list in input.der()? {
+            // AMD's, Intel's and NVIDIA's have one form.
+            if ItemKind::NvidiaCrl.check(&list).is_err() {
+                return Err(input.form("a revocation list, DER or PEM", form::beginning(&list)).into());
+            }
             let lists = match contains(&list, b"NVIDIA") {
                 true => &mut self.collateral.nvidia_crls,
                 false => &mut self.collateral.snp_crls,
@@ -131,8 +140,13 @@ impl Sorted {
 }
 
 fn fill(place: &mut Option<Vec<u8>>, bytes: Vec<u8>, input: &Input) -> Result<(), InputError> {
-    match place.replace(bytes) {
-        None => Ok(()),
+    match place {
+        // The service sends one chain with both documents.
+        Some(known) if *known == bytes => Ok(()),
+        None => {
+            *place = Some(bytes);
+            Ok(())
+        }
         Some(_) => Err(input.form("each of Intel's answers once", "a second one of this kind").into()),
     }
 }

@@ -21,6 +21,10 @@ pub(crate) enum InputError {
         "evidence of two CPUs: expected --snp-report or --tdx-quote, found both\n  run the command once for each"
     )]
     TwoCpus,
+    #[error(
+        "--nonce of 64 bytes: expected 32, as devices are asked with, found no evidence of a CPU beside them"
+    )]
+    NonceOfCpu,
     #[error("{flag} without {needs}")]
     Needs { flag: &'static str, needs: &'static str },
     #[error(
@@ -65,6 +69,7 @@ impl InputError {
             // Arguments that don't go together, whatever the files hold.
             Self::Nothing
             | Self::TwoCpus
+            | Self::NonceOfCpu
             | Self::Needs { .. }
             | Self::Pairs { .. }
             | Self::TooMany { .. }

@@ -16,9 +16,10 @@ pub(crate) struct Examined {
 }
 
 /// What the command was given, where no check says so.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Given {
-    pub(super) nonce: bool,
+    /// Nonces of the CPU and of devices, as rows spell them.
+    pub(super) nonces: Vec<String>,
     pub(super) collateral: bool,
     pub(super) event_log: bool,
 }

@@ -1,7 +1,7 @@
 //! Forms that a file may have, told by its bytes alone.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 /// What a file is as hex.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,6 +52,20 @@ pub(crate) fn hex(text: &[u8]) -> Option<Vec<u8>> {
         Digits::Spell(bytes) => Some(bytes),
         Digits::Odd(_) | Digits::Stray(_) | Digits::None => None,
     }
+}
+
+/// Fewest characters of a text that is taken for base64: any word is some.
+const BASE64_LEAST_CHARS: usize = 128;
+
+/// The bytes that a text of base64 spells, of either alphabet, padded or not, with white space.
+pub(super) fn base64(text: &[u8]) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let unpadded = digits.iter().rposition(|&byte| byte != b'=').map_or(0, |last| last + 1);
+    if digits.len() < BASE64_LEAST_CHARS || digits.len() - unpadded > 2 {
+        return None;
+    }
+    let digits = &digits[..unpadded];
+    STANDARD_NO_PAD.decode(digits).or_else(|_| URL_SAFE_NO_PAD.decode(digits)).ok()
 }
 
 /// What a file is that is nothing known.
@@ -172,6 +186,27 @@ mod tests {
         assert_eq!(hex(b" 0xAb\n01 "), Some(vec![0xAB, 0x01]));
         for other in [&b"abc"[..], b"xy", b"", b"\x02\x00", b"  "] {
             assert_eq!(hex(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn base64_is_recognised_in_its_alphabets() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        let standard = STANDARD.encode(&bytes);
+        let lines: String = standard
+            .as_bytes()
+            .chunks(64)
+            .map(|line| format!("{}\r\n", std::str::from_utf8(line).unwrap_or_default()))
+            .collect();
+        let url = URL_SAFE_NO_PAD.encode(&bytes);
+        for text in [&standard, &lines, &url, standard.trim_end_matches('=')] {
+            assert_eq!(base64(text.as_bytes()), Some(bytes.clone()), "{text}");
+        }
+        let mixed = standard.replacen('+', "-", 1);
+        for other in
+            [mixed.as_str(), "a text of words", &standard[..64], &format!("{standard}=="), &"=".repeat(200)]
+        {
+            assert_eq!(base64(other.as_bytes()), None, "{other}");
         }
     }
 

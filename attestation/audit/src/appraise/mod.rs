@@ -10,6 +10,7 @@ mod form;
 mod page;
 mod read;
 mod table;
+mod wrapped;
 
 pub(crate) use args::{LowEvidence, now, time};
 pub(crate) use collateral::LowCollateral;

@@ -105,19 +105,19 @@ impl Input {
         self.bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.bytes)
     }
 
-    /// The bytes as they are, or those that the file's hex digits spell.
-    pub(crate) fn binary_or_hex(&self) -> Result<Vec<u8>, FileError> {
+    /// The bytes as they are, or those that the file spells in hex or base64.
+    pub(crate) fn content(&self) -> Result<Vec<u8>, FileError> {
         match form::digits(self.text()) {
             Digits::Spell(bytes) => Ok(bytes),
             Digits::Odd(count) => Err(self.form("an even number of hex digits", count)),
             Digits::Stray(at) => {
                 let at = at + self.bytes.len() - self.text().len();
                 Err(self.form(
-                    "binary, or hex digits and white space",
+                    "binary, base64, or hex digits and white space",
                     format!("text that is not hex at position {at}"),
                 ))
             }
-            Digits::None => Ok(self.bytes.clone()),
+            Digits::None => Ok(form::base64(self.text()).unwrap_or_else(|| self.bytes.clone())),
         }
     }
 
@@ -127,15 +127,24 @@ impl Input {
         expected: &'static str,
         has_form: fn(&[u8]) -> bool,
     ) -> Result<Vec<u8>, FileError> {
-        let bytes = self.binary_or_hex()?;
+        let bytes = self.content()?;
         if has_form(&bytes) { Ok(bytes) } else { Err(self.form(expected, form::beginning(&bytes))) }
     }
 
-    /// DER documents: each block of a PEM file, or the file as one document, itself or in hex.
+    /// DER documents: each block of a PEM file, or the file as one document, itself, in hex or in base64.
     pub(crate) fn der(&self) -> Result<Vec<Vec<u8>>, FileError> {
-        const EXPECTED: &str = "DER, PEM or hex";
-        let Some(text) = self.pem_text() else {
-            return Ok(vec![self.of_form(EXPECTED, form::is_der)?]);
+        const EXPECTED: &str = "DER, PEM, hex or base64";
+        let content;
+        let text = match pem_text(self.text()) {
+            Some(text) => text,
+            None => {
+                content = self.content()?;
+                match pem_text(&content) {
+                    Some(text) => text,
+                    None if form::is_der(&content) => return Ok(vec![content]),
+                    None => return Err(self.form(EXPECTED, form::beginning(&content))),
+                }
+            }
         };
         let blocks = form::pem_blocks(text).map_err(|got| self.form("PEM blocks", got))?;
         match blocks.iter().find(|block| !form::is_der(block)) {
@@ -144,10 +153,20 @@ impl Input {
         }
     }
 
-    /// The file as text, where a line of it begins a PEM block: text before it explains the block.
-    fn pem_text(&self) -> Option<&str> {
-        let text = std::str::from_utf8(self.text()).ok()?;
-        text.lines().any(|line| line.trim().starts_with("-----BEGIN ")).then_some(text)
+    /// The same file with its percent-encoding taken off (RFC 3986 2.1), where it has any.
+    pub(crate) fn percent_decoded(&self) -> Option<Self> {
+        let mut rest = self.text();
+        let mut bytes = Vec::with_capacity(rest.len());
+        while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
+            bytes.extend_from_slice(&rest[..at]);
+            bytes.extend(form::hex(rest.get(at + 1..at + 3)?)?);
+            rest = &rest[at + 3..];
+        }
+        if bytes.is_empty() {
+            return None;
+        }
+        bytes.extend_from_slice(rest);
+        Some(Self { path: self.path.clone(), bytes })
     }
 
     /// The first character of a JSON object or list, or of XML.
@@ -160,4 +179,10 @@ impl Input {
         let got = tiltyard_attestation::printable::plain(&got.to_string());
         FileError::Form { path: self.path.clone(), expected, got }
     }
+}
+
+/// The bytes as text, where a line of it begins a PEM block: text before it explains the block.
+fn pem_text(bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    text.lines().any(|line| line.trim().starts_with("-----BEGIN ")).then_some(text)
 }

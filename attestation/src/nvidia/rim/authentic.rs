@@ -1,6 +1,7 @@
 //! Whose manifest it is: one that a chain to the pinned root signed (RIM-01 to RIM-04).
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::swid::Manifest;
 use super::text::Text;
@@ -43,6 +44,8 @@ pub(super) struct Opened {
     /// What it says, whoever says it; none when it can't be read.
     pub(super) claimed: Option<Arc<Manifest>>,
     pub(super) authentic: Result<AuthenticRim, RimError>,
+    /// Whether a device was compared with it.
+    pub(super) used: AtomicBool,
 }
 
 /// A document whose digest and signature hold under the certificates that it carries: what follows from its bytes
@@ -105,13 +108,21 @@ impl Opened {
         links: &Links,
         now: u64,
     ) -> Self {
+        let used = AtomicBool::new(false);
         match links.manifest(bytes, || Signed::read(bytes, links)) {
             Ok(signed) => Self {
                 claimed: Some(Arc::clone(&signed.manifest)),
                 authentic: endorse(&signed, anchors, collateral, links, now),
+                used,
             },
-            Err((claimed, error)) => Self { claimed, authentic: Err(error) },
+            Err((claimed, error)) => Self { claimed, authentic: Err(error), used },
         }
+    }
+
+    /// Genuine once, or not yet in force.
+    pub(super) fn out_of_time(&self) -> bool {
+        let code = self.authentic.as_ref().err().map(RimError::code);
+        matches!(code, Some(Code::CertNotYetValid | Code::CertExpired))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The manifests of one device, out of all that were given (GPU-09 to GPU-12).
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 
 use super::authentic::{self, AuthenticRim, Opened};
 use super::matching::{Comparison, Decoder, NVDEC0_INDEX, Source, compare};
@@ -64,6 +65,17 @@ impl Library {
         }
     }
 
+    /// RIM-01 to RIM-04 of each manifest that no device was compared with, so that a forged one is not passed over.
+    /// What is known about its signers' revocation, and whether its time is past, matters to no device.
+    pub(crate) fn left_over(&self, trace: &mut Trace) {
+        for (opened, index) in self.0.iter().zip(0..) {
+            if !opened.used.load(Ordering::Relaxed) && !opened.out_of_time() {
+                trace.turn_to(Submod::Rim(index));
+                authentic::note(std::iter::once(opened), trace);
+            }
+        }
+    }
+
     /// Runs RIM-01 to RIM-04 and GPU-09 to GPU-12 on one device; `trace` holds each verdict.
     pub fn judge(&self, reported: &Reported<'_>, policy: &AppraisalPolicy, trace: &mut Trace) -> Compared {
         let wanted = reported.software.wanted();
@@ -71,6 +83,12 @@ impl Library {
             .iter()
             .map(|&(source, version)| (source, version, self.choose(source, version, reported)))
             .collect();
+        for (source, version, opened) in &chosen {
+            match opened {
+                Some(opened) => opened.used.store(true, Ordering::Relaxed),
+                None => trace.lacks(format_args!("{source} manifest {} {version}", reported.chip)),
+            }
+        }
         authentic::note(chosen.iter().filter_map(|(_, _, opened)| *opened), trace);
         trace.note(CheckId::Gpu09, present(&chosen, reported.chip, policy));
         // Values of another product's manifest say nothing of this device.

@@ -14,7 +14,7 @@ pub(crate) use high::{
 };
 pub use low::LowArgs;
 pub(crate) use low::OutputForm;
-pub(crate) use print::Facts;
+pub(crate) use print::{Facts, path_text};
 
 /// Runs one command; the exit code is that of STYLE 18.
 pub fn run(low: LowArgs) -> ExitCode {

@@ -12,9 +12,10 @@ use tiltyard_provisioning::charter::{
 };
 
 use super::{DOCUMENT_MAX_BYTES, unlock};
-use crate::cli::{CharterSignArgs, Facts, OutputForm};
+use crate::cli::{CharterSignArgs, Facts, OutputForm, path_text};
+use crate::file::Target;
 use crate::identity::Secret;
-use crate::{BrokerError, now, read_limited, write_private};
+use crate::{BrokerError, now, read_limited};
 
 /// Digits of `p` that a signer types back.
 const CONFIRM_DIGITS: usize = 8;
@@ -23,6 +24,7 @@ const CONFIRM_DIGITS: usize = 8;
 struct Signed {
     p: Hex<32>,
     signer: Hex<32>,
+    #[serde(serialize_with = "path_text")]
     envelope: PathBuf,
     complete: bool,
 }
@@ -49,6 +51,10 @@ struct Shown {
 }
 
 pub(super) fn sign(args: &CharterSignArgs, form: OutputForm) -> Result<(), BrokerError> {
+    // The other party's half may be where the whole goes.
+    let inputs = [Some(&args.charter), args.previous.as_ref(), Some(&args.home.dir)];
+    let kept: Vec<&Path> = inputs.into_iter().flatten().map(|path| path.as_path()).collect();
+    let out = Target::new(&args.out, &kept)?;
     let payload = read_limited(&args.charter, DOCUMENT_MAX_BYTES)?;
     let new = read_payload(&payload).map_err(refused)?;
     let p = Hex::sha256(&payload);
@@ -61,17 +67,15 @@ pub(super) fn sign(args: &CharterSignArgs, form: OutputForm) -> Result<(), Broke
     let signer = home.broker("charter sign")?.signing_key;
     let key = home.ed25519(Secret::Signing)?;
     let envelope = charter::sign(&payload, existing.as_deref(), &key).map_err(refused)?;
-    write_private(&args.out, &envelope)?;
+    out.write(&envelope)?;
     let complete = OpenCharter::open(&envelope).is_ok();
-    Signed { p, signer, envelope: args.out.clone(), complete }.print(form);
-    Ok(())
+    Signed { p, signer, envelope: args.out.clone(), complete }.print(form)
 }
 
 pub(super) fn diff(old: &Path, new: &Path, form: OutputForm) -> Result<(), BrokerError> {
     let (_, old) = read_charter(old)?;
     let (p, new) = read_charter(new)?;
-    Changes { p, changes: charter::diff(Some(&old), &new) }.print(form);
-    Ok(())
+    Changes { p, changes: charter::diff(Some(&old), &new) }.print(form)
 }
 
 pub(super) fn show(path: &Path, form: OutputForm) -> Result<(), BrokerError> {
@@ -89,8 +93,7 @@ pub(super) fn show(path: &Path, form: OutputForm) -> Result<(), BrokerError> {
         operator: charter.signers.operator,
         in_force: charter.at(now()).is_ok(),
     }
-    .print(form);
-    Ok(())
+    .print(form)
 }
 
 /// A charter from its own file or from an envelope, signed by whomever: for showing, not for trusting.

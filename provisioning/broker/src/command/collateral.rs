@@ -13,10 +13,10 @@ use tiltyard_attestation::nvidia::rim::{AuthenticRim, RimError};
 use tiltyard_attestation::{Collateral, Hex, Links, TrustAnchors};
 
 use super::unlock;
-use crate::cli::{CollateralSignArgs, Facts, OutputForm};
-use crate::file::read_regular;
+use crate::cli::{CollateralSignArgs, Facts, OutputForm, path_text};
+use crate::file::{Target, read_regular};
 use crate::identity::Secret;
-use crate::{BrokerError, now, read_limited, write_private};
+use crate::{BrokerError, now, read_limited};
 
 const DAY_S: u64 = 86_400;
 /// Largest file of collateral, in bytes: a bundle, or as JSON.
@@ -27,6 +27,7 @@ const UNCHECKED: &str = "The vendors' own signatures inside are checked when the
 
 #[derive(Serialize)]
 struct Signed {
+    #[serde(serialize_with = "path_text")]
     bundle: PathBuf,
     items: usize,
     /// SHA-256 of the manifest.
@@ -41,6 +42,7 @@ struct Signed {
 }
 
 pub(super) fn sign(args: &CollateralSignArgs, form: OutputForm) -> Result<(), BrokerError> {
+    let out = Target::new(&args.out, &[&args.home.dir, &args.from])?;
     let files = read_folder(&args.from)?;
     let refused =
         |error: BundleError| BrokerError::Document { path: args.from.clone(), what: error.to_string() };
@@ -57,7 +59,7 @@ pub(super) fn sign(args: &CollateralSignArgs, form: OutputForm) -> Result<(), Br
     let bundle = manifest.archive(signature, &contents);
     // Read as a site will read it: what it would refuse is not handed out.
     Bundle::open(&bundle, &key).and_then(|bundle| bundle.collateral()).map_err(refused)?;
-    write_private(&args.out, &bundle)?;
+    out.write(&bundle)?;
 
     let stale = |item: &&tiltyard_attestation::collateral::Item| {
         item.not_after.is_some_and(|not_after| not_after < expires_at)
@@ -71,8 +73,7 @@ pub(super) fn sign(args: &CollateralSignArgs, form: OutputForm) -> Result<(), Br
         stale_before: manifest.items.iter().filter(stale).map(ToString::to_string).collect(),
         note: UNCHECKED,
     }
-    .print(form);
-    Ok(())
+    .print(form)
 }
 
 /// Collateral as it stands in a file: a bundle that `key` signed, or JSON.

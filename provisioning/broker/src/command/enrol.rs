@@ -13,10 +13,11 @@ use tiltyard_provisioning::statement::{Signed, Verified};
 use super::submit::Handover;
 use super::{read_document, unlock};
 use crate::cli::{EnrolArgs, Facts, OutputForm};
+use crate::file::Target;
 use crate::identity::{Secret, Unlocked};
 use crate::store::deks::{self, Wrapped};
 use crate::store::roll::{self, Admitted};
-use crate::{BrokerError, now, write_private};
+use crate::{BrokerError, now};
 
 #[derive(Serialize)]
 struct Enrolled {
@@ -30,6 +31,7 @@ struct Enrolled {
 }
 
 pub(super) fn enrol(args: EnrolArgs, form: OutputForm) -> Result<(), BrokerError> {
+    let out = Target::new(&args.out, &[&args.home.dir, &args.submission])?;
     let handover: Handover = read_document(&args.submission)?;
     let mut home = unlock(&args.home)?;
     home.operator("enrol")?;
@@ -40,15 +42,14 @@ pub(super) fn enrol(args: EnrolArgs, form: OutputForm) -> Result<(), BrokerError
         Some(entry) => entry,
         None => admit(&mut home, &args, &handover, &submission)?,
     };
-    write_private(&args.out, entry.as_bytes())?;
+    out.write(entry.as_bytes())?;
 
     let entry: RollEntry =
         serde_json::from_str(&entry).map_err(|_| crate::StoreError::Damaged { what: "a row of the roll" })?;
     let row: RollRow = serde_json::from_slice(&entry.row.payload.0)
         .map_err(|_| crate::StoreError::Damaged { what: "a row of the roll" })?;
     let RollRow { submission, entrant, label, seq, champion, .. } = row;
-    Enrolled { submission, entrant, label, seq, champion, again }.print(form);
-    Ok(())
+    Enrolled { submission, entrant, label, seq, champion, again }.print(form)
 }
 
 /// The entrant is the digest of the key that signed, so the key in the statement proves itself.

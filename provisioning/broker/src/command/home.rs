@@ -14,8 +14,7 @@ pub(super) fn init(args: InitArgs, form: OutputForm) -> Result<(), BrokerError> 
     let passphrase = Passphrase::choose(args.home.passphrase)?;
     progress("deriving the key file's key; this takes a second on purpose");
     let home = Home::create_broker(&args.home.dir, args.role, &passphrase, cost(args.kdf_memory_mib))?;
-    print(home.identity(), form);
-    Ok(())
+    print(home.identity(), form)
 }
 
 pub(super) fn entrant_init(
@@ -25,13 +24,11 @@ pub(super) fn entrant_init(
 ) -> Result<(), BrokerError> {
     let passphrase = Passphrase::choose(args.passphrase)?;
     let home = Home::create_entrant(&args.dir, &passphrase, cost(kdf_memory_mib))?;
-    print(home.identity(), form);
-    Ok(())
+    print(home.identity(), form)
 }
 
 pub(super) fn identity(dir: &Path, form: OutputForm) -> Result<(), BrokerError> {
-    print(Home::open(dir)?.identity(), form);
-    Ok(())
+    print(Home::open(dir)?.identity(), form)
 }
 
 /// The key file checks the bounds; a product that overflows is far outside them.
@@ -39,7 +36,7 @@ fn cost(memory_mib: u32) -> Cost {
     Cost { memory_kib: memory_mib.saturating_mul(1024), ..Cost::default() }
 }
 
-fn print(identity: &Identity, form: OutputForm) {
+fn print(identity: &Identity, form: OutputForm) -> Result<(), BrokerError> {
     match identity {
         Identity::Broker(identity) => identity.print(form),
         Identity::Entrant(identity) => identity.print(form),

@@ -1,7 +1,5 @@
 //! `open`: the owner opens an artefact, a trainer's log or item losses, whose keys guests deposited.
 
-use std::path::PathBuf;
-
 use serde::Serialize;
 use tiltyard_attestation::Hex;
 use tiltyard_provisioning::container::header_of;
@@ -21,7 +19,7 @@ use crate::{BrokerError, StoreError, read_limited, write_private};
 #[derive(Serialize)]
 struct Opened {
     key_id: KeyId,
-    files: Vec<PathBuf>,
+    files: Vec<String>,
     /// Of all that was opened: what a score claim calls `artefact_sha256`.
     sha256: Hex<32>,
     len_bytes: u64,
@@ -30,8 +28,7 @@ struct Opened {
 pub(super) fn open(args: &OpenArgs, form: OutputForm) -> Result<(), BrokerError> {
     let home = unlock(&args.home)?;
     home.broker("open")?;
-    open_object(&home, args)?.print(form);
-    Ok(())
+    open_object(&home, args)?.print(form)
 }
 
 fn open_object(home: &Unlocked, args: &OpenArgs) -> Result<Opened, BrokerError> {
@@ -84,7 +81,7 @@ fn open_object(home: &Unlocked, args: &OpenArgs) -> Result<Opened, BrokerError> 
     for (name, part) in parts {
         let file = args.out.join(name);
         write_private(&file, &part)?;
-        files.push(file);
+        files.push(file.to_string_lossy().into_owned());
     }
     let (sha256, len_bytes) = (Hex::sha256(&plaintext), plaintext.len() as u64);
     Ok(Opened { key_id: args.key_id.clone(), files, sha256, len_bytes })
@@ -92,7 +89,7 @@ fn open_object(home: &Unlocked, args: &OpenArgs) -> Result<Opened, BrokerError> 
 
 impl Facts for Opened {
     fn lines(&self) -> Vec<String> {
-        let files = self.files.iter().map(|file| format!("  {}", file.display()));
+        let files = self.files.iter().map(|file| format!("  {file}"));
         std::iter::once(format!("opened {}, {} bytes", self.key_id, self.len_bytes)).chain(files).collect()
     }
 }

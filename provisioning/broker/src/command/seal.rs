@@ -14,7 +14,7 @@ use tiltyard_provisioning::dek::{Dek, WrapAad, WrapKind};
 use tiltyard_provisioning::keyid::{KeyId, Split};
 
 use super::{progress, unlock, write_object};
-use crate::cli::{Facts, OutputForm, SealArgs};
+use crate::cli::{Facts, OutputForm, SealArgs, path_text};
 use crate::file::make_folder;
 use crate::identity::{Secret, Unlocked};
 use crate::store::deks::{self, Wrapped};
@@ -36,6 +36,7 @@ struct SplitFacts {
     key_id: KeyId,
     /// Digest of the manifest's payload: what a charter names.
     manifest_sha256: Hex<32>,
+    #[serde(serialize_with = "path_text")]
     envelope: PathBuf,
     objects: Vec<ObjectFacts>,
 }
@@ -81,8 +82,7 @@ pub(super) fn seal(args: &SealArgs, form: OutputForm) -> Result<(), BrokerError>
         write_split(&args.out, &args.dataset_id, Split::Test, &sealed.test)?,
     ];
     let tenant = params.tenant;
-    Sealed { tenant, dataset_id: params.dataset_id, version, source_rows, splits }.print(form);
-    Ok(())
+    Sealed { tenant, dataset_id: params.dataset_id, version, source_rows, splits }.print(form)
 }
 
 fn read_rows(args: &SealArgs) -> Result<Vec<Row>, BrokerError> {

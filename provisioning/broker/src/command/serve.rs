@@ -55,7 +55,7 @@ pub(super) fn serve(args: &ServeArgs, form: OutputForm) -> Result<(), BrokerErro
         if let Some(path) = &args.port_file {
             write_private(path, format!("{}\n", address.port()).as_bytes())?;
         }
-        Serving { address, p: core.charter().p(), anchors: core.anchors().to_string() }.print(form);
+        Serving { address, p: core.charter().p(), anchors: core.anchors().to_string() }.print(form)?;
         let stop = async {
             tokio::select! {
                 _ = terminate.recv() => {}

@@ -14,7 +14,7 @@ use tiltyard_provisioning::statement::Signed;
 use zeroize::Zeroizing;
 
 use super::{read_document, unlock, write_object};
-use crate::cli::{Facts, OutputForm, SubmitArgs};
+use crate::cli::{Facts, OutputForm, SubmitArgs, path_text};
 use crate::file::make_folder;
 use crate::identity::Secret;
 use crate::{BrokerError, PublicIdentity, read_limited, write_private};
@@ -70,7 +70,9 @@ struct Submitted {
     entrant: Hex<32>,
     submission: Hex<32>,
     normalised_sha256: Hex<32>,
+    #[serde(serialize_with = "path_text")]
     handover: PathBuf,
+    #[serde(serialize_with = "path_text")]
     object: PathBuf,
 }
 
@@ -110,8 +112,7 @@ pub(super) fn submit(args: SubmitArgs, form: OutputForm) -> Result<(), BrokerErr
     let document = serde_json::to_vec(&Handover { submission: signed, escrow }).unwrap_or_default();
     write_private(&handover, &document)?;
     Submitted { entrant, submission: id, normalised_sha256: submission.normalised_sha256, handover, object }
-        .print(form);
-    Ok(())
+        .print(form)
 }
 
 impl Facts for Submitted {

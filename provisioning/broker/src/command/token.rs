@@ -21,8 +21,7 @@ pub(super) fn token(dir: &Path, lease: &Hex<16>, form: OutputForm) -> Result<(),
     let token = ledger::token(home.store().read(), lease)?.ok_or_else(|| {
         BrokerError::refused("E_NO_TOKEN", format!("no lease {lease} was granted from this home"))
     })?;
-    Token { lease: *lease, token }.print(form);
-    Ok(())
+    Token { lease: *lease, token }.print(form)
 }
 
 impl Facts for Token {

@@ -231,3 +231,57 @@ fn serve_reads_collateral_again_when_it_is_told_to() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+/// What a command reads or a home keeps is never written over, and what it leaves is told whole.
+#[test]
+fn a_result_goes_to_a_file_of_its_own() {
+    let (trial, _) = trial();
+    let kept = ["owner/kek", "owner/store.sqlite", "vendors/amd/crl-turin", "charter.json"];
+    let before = kept.map(|name| fs::read(trial.path(name)).unwrap());
+    std::os::unix::fs::symlink(trial.path("owner/kek"), trial.path("link")).unwrap();
+    for out in
+        ["owner/kek", "owner/store.sqlite", "owner/new", "vendors/amd/crl-turin", "vendors/new", "link"]
+    {
+        let answer = trial.run(&SIGN.replace("site.tar", out));
+        assert_eq!(answer.failure(), (1, "E_KEPT"), "{out}: {}", answer.stderr);
+    }
+    let sign = "charter sign --dir owner --charter charter.json --confirm 00000000 --passphrase-fd 0 --out";
+    for out in ["owner/store.sqlite", "charter.json"] {
+        assert_eq!(trial.run(&format!("{sign} {out}")).failure(), (1, "E_KEPT"), "{out}");
+    }
+    nix::unistd::mkfifo(&trial.path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for out in ["pipe", "vendors", "/dev/null"] {
+        assert_eq!(trial.run(&SIGN.replace("site.tar", out)).failure(), (1, "E_NOT_A_FILE"), "{out}");
+    }
+    assert_eq!(kept.map(|name| fs::read(trial.path(name)).unwrap()), before);
+
+    // A name that is no Unicode is told as near as can be, in both forms.
+    use std::os::unix::ffi::OsStrExt as _;
+    let name = std::ffi::OsStr::from_bytes(b"s\xff\x1b[31m.tar");
+    for form in ["json", "text"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tiltyard-broker"));
+        command.current_dir(trial.folder.path()).args(SIGN.replace("--out site.tar", "").split_whitespace());
+        command.arg("--out").arg(name).args(["--output", form]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        writeln!(child.stdin.take().unwrap(), "{PASSPHRASE}").unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success() && trial.path("").join(name).exists(), "{form}");
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert!(told.contains("s\u{fffd}") && !told.contains('\u{1b}'), "{form}: {told}");
+    }
+}
+
+#[test]
+fn a_result_that_cannot_be_printed_is_an_error() {
+    let (trial, _) = trial();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tiltyard-broker"));
+    let output = command
+        .current_dir(trial.folder.path())
+        .args(["identity", "--dir", "owner", "--output", "json"])
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write standard output"));
+}

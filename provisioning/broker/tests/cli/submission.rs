@@ -100,9 +100,9 @@ fn a_handover_that_was_changed_is_refused() {
     let escrow = refused(&|bad| bad["escrow"] = other["escrow"].clone());
     assert_eq!(escrow.failure(), (3, "E_RELEASE_OPEN"), "another submission's key");
     let unknown = refused(&|bad| bad["extra"] = 1.into());
-    assert_eq!(unknown.failure(), (3, "E_SYNTAX"), "unknown member");
+    assert_eq!(unknown.failure(), (1, "E_SYNTAX"), "unknown member");
     fs::write(&path, "{\"submission\":1,\"submission\":2}").unwrap();
-    assert_eq!(enrol(&trial, "ada", "").failure(), (3, "E_SYNTAX"), "a member twice");
+    assert_eq!(enrol(&trial, "ada", "").failure(), (1, "E_SYNTAX"), "a member twice");
     assert!(!trial.path("ada.entry.json").exists());
     fs::write(&path, good.to_string()).unwrap();
     assert_eq!(enrol(&trial, "ada", "").code, 0);
@@ -115,8 +115,8 @@ fn a_recipe_that_is_no_text_or_too_long_is_refused() {
     let line = "submit --dir ada --recipe recipe.toml --tournament cup --base small --licence x \
                 --escrow operator.json --out out --passphrase-fd 0";
     trial.write("recipe.toml", [0xff, 0xfe]);
-    assert_eq!(trial.run(line).failure(), (3, "E_SYNTAX"));
+    assert_eq!(trial.run(line).failure(), (1, "E_SYNTAX"));
     trial.write("recipe.toml", vec![b'#'; 64 * 1024 + 1]);
-    assert_eq!(trial.run(line).failure(), (3, "E_TOO_LARGE"));
+    assert_eq!(trial.run(line).failure(), (1, "E_TOO_LARGE"));
     assert!(!trial.path("out").exists());
 }

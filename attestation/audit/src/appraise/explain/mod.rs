@@ -167,17 +167,20 @@ fn freshness(examined: &Examined) -> Option<Paragraph> {
     let other = |finding: &&Finding| ASKED.contains(&finding.check) && finding.code == Code::NonceMismatch;
     let others: Vec<&str> =
         examination.findings.iter().filter(other).map(|finding| finding.submod.as_str()).collect();
-    // A row that compared a nonce has it on both sides.
-    let equal: Vec<_> =
-        rows.iter().filter(|row| row.verdict == Verdict::Pass && row.expected == row.got).collect();
+    // A row that compared the nonce has it on both sides; one may have compared what a file says of itself.
+    let given = &examined.given.nonces;
+    let equal: Vec<_> = rows
+        .iter()
+        .filter(|row| row.verdict == Verdict::Pass && row.expected == row.got && given.contains(&row.got))
+        .collect();
     // Certificates and manifests answer no question.
     let facts = &examination.facts;
     let reports =
         facts.snp.is_some() || facts.tdx.is_some() || rows.iter().any(|row| row.check == CheckId::Gpu04);
-    if !reports && !examined.given.nonce {
+    if !reports && given.is_empty() {
         return None;
     }
-    let text = if !examined.given.nonce {
+    let text = if given.is_empty() {
         "No nonce was given to compare with, so the evidence may be old, or made for somebody else's question.".to_owned()
     } else if !others.is_empty() {
         "The evidence does not answer the nonce that you gave: another one stands in it, so it is old, or was made for \
