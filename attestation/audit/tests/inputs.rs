@@ -101,11 +101,15 @@ fn evidence_that_has_the_form_and_fails_is_3() {
 #[test]
 fn arguments_that_do_not_go_together_are_2() {
     let (vcek, chain) = (vector(VCEK), vector(CHAIN));
+    let (certs, whole) = (vector(GPU[1]), "00".repeat(64));
     for (line, says) in [
         (&["appraise", "--vcek", &vcek, "--cert-chain", &chain, "--ccel", &chain][..], "--tdx-quote"),
         (&["appraise", "--vcek", &vcek, "--cert-chain", &chain, "--collateral-key", KEY], "--collateral"),
         (&["appraise", "--vcek", &vcek, "--policy", "strikt"], "expected strict, standard, lab or a file"),
         (&["appraise"], "no evidence"),
+        (&["appraise", "--gpu-certs", &certs, "--nonce", &whole], "as devices are asked with"),
+        (&["appraise", "--vcek", &vcek, "--at", "+5"], "expected RFC 3339"),
+        (&["appraise", "--vcek", &vcek, "--at", " 5"], "expected RFC 3339"),
     ] {
         let output = audit(line);
         assert_eq!(output.status.code(), Some(2), "{line:?}: {}", stderr(&output));

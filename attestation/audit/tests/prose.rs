@@ -6,7 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/");
 /// 2026-11-22.
@@ -103,6 +105,27 @@ fn a_nonce_is_equal_other_or_not_given() {
     let report = fs::read_to_string(format!("{VECTORS}nvidia/device/hopperAttestationReport.txt")).unwrap();
     let text = explain(H100, NOW, &["--nonce", &report[8..72]]);
     says(&text, &["The evidence answers the nonce that you gave"], &[]);
+    // A nonce that its own file names is not one that anybody gave.
+    let device = |name: &str| fs::read(format!("{VECTORS}nvidia/device/{name}")).unwrap();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("audit-prose-nonce");
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("evidence.json");
+    let bytes: Vec<u8> = report
+        .trim()
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect();
+    let entry = json!([{
+        "arch": "HOPPER", "nonce": &report[8..72], "evidence": STANDARD.encode(bytes),
+        "certificate": STANDARD.encode(device("hopperCertChain.txt")),
+    }]);
+    fs::write(&file, entry.to_string()).unwrap();
+    let both = format!("{MILAN} --gpu-evidence {}", file.display());
+    let text = explain(&both, NOW, &["--nonce", &"00".repeat(64)]);
+    says(&text, &["does not answer the nonce that you gave"], &["Part of the evidence answers"]);
+    let line = format!("--gpu-evidence {}", file.display());
+    says(&explain(&line, NOW, &["--device-nonce", &report[8..72]]), &["was made after that nonce"], &[]);
     // Its signature does not hold, so there is nothing to compare.
     let broken = broken("freshness");
     let text = explain(&broken, NOW, &["--nonce", &report[8..72]]);

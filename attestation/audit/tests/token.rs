@@ -6,7 +6,12 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::Value;
+use tiltyard_attestation::Hex;
+use tiltyard_attestation::token::key_id;
 
 const TOKEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/token/token.jwt");
 /// Public key of the golden issuer (`jwks.json` there), and that of the golden guest.
@@ -81,6 +86,56 @@ fn a_token_that_is_not_for_this_reader_guest_or_time_is_refused_and_says_nothing
         let document: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(document.get("claims"), None, "{document}");
     }
+}
+
+/// The golden token with its claims edited, signed by an issuer of this test's own.
+fn issued(edit: impl FnOnce(&mut Value)) -> (String, String) {
+    let part = |text: &str| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(text).unwrap()).unwrap();
+    let golden = fs::read_to_string(TOKEN).unwrap();
+    let parts: Vec<&str> = golden.trim().split('.').collect();
+    let (mut header, mut claims) = (part(parts[0]), part(parts[1]));
+    let issuer = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+    let key = Hex::<32>::from_slice(issuer.public_key().as_ref()).unwrap();
+    header["kid"] = key_id(&key).to_string().into();
+    edit(&mut claims);
+    let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let signed = format!("{}.{}", encode(&header), encode(&claims));
+    let signature = URL_SAFE_NO_PAD.encode(issuer.sign(signed.as_bytes()));
+    (format!("{signed}.{signature}"), key.to_string())
+}
+
+#[test]
+fn a_token_that_contradicts_itself_is_refused() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("audit-token");
+    fs::create_dir_all(&folder).unwrap();
+    let charter = "22".repeat(32);
+    let audience = format!("urn:tiltyard:charter:{charter}");
+    let read = |name: &str, edit: &dyn Fn(&mut Value)| {
+        let (token, key) = issued(|claims| {
+            claims["aud"] = audience.clone().into();
+            edit(claims);
+        });
+        let path = folder.join(name);
+        fs::write(&path, token).unwrap();
+        let output = run(path.to_str().unwrap(), &key, ["--charter", &charter], GUEST, AT, &[]);
+        (output.status.code(), text(&output.stdout))
+    };
+    let (code, shown) = read("own.jwt", &|_| {});
+    assert_eq!(code, Some(0), "{shown}");
+    let of = |edit: &dyn Fn(&mut Value), why: &str| {
+        let (code, shown) = read("edited.jwt", edit);
+        assert_eq!(code, Some(3), "{shown}");
+        assert!(shown.contains(why) && !shown.contains("AUTHENTIC"), "{shown}");
+    };
+    of(&|claims| claims["tiltyard_lease"]["charter"] = "00".repeat(32).into(), "a lease of charter 0000");
+    of(&|claims| claims["tiltyard_log_proof"] = "junk".into(), "its log proof");
+    of(&|claims| claims["iat"] = (claims["exp"].as_u64().unwrap() + 1).into(), "an issue before the end");
+    // Nobody signed it: refused as such, whatever its header says.
+    let (token, key) = issued(|_| {});
+    let unsigned = folder.join("unsigned.jwt");
+    fs::write(&unsigned, &token[..=token.rfind('.').unwrap()]).unwrap();
+    let output = run(unsigned.to_str().unwrap(), &key, ["--audience", AUDIENCE], GUEST, AT, &[]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
 }
 
 #[test]

@@ -183,7 +183,8 @@ impl Devices {
         let Ok(device) = authority.authenticate(kind, &report, certificates, &mut trace) else {
             return false;
         };
-        let demands = DeviceDemands { policy, index: 0, state: None, library, collateral, links, now };
+        let demands =
+            DeviceDemands { named: None, policy, index: 0, state: None, library, collateral, links, now };
         let facts = demands.judge(&device, &mut trace);
         assert!(serde_json::to_string(&facts).is_ok(), "facts are written");
         true
