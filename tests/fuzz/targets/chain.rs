@@ -7,9 +7,13 @@ use tiltyard_attestation::chain::CHAIN_MAX_BYTES;
 use tiltyard_attestation::evidence::DeviceKind;
 use tiltyard_attestation::nvidia::{Certificates, PEM_MAX_BYTES};
 use tiltyard_attestation::policy::{Level, PolicyDocument};
+use tiltyard_attestation::result::SigningKey;
+use tiltyard_attestation::snp::certificates_of_table;
 use tiltyard_attestation::{
     CheckId, Collateral, CpuExhibit, DeviceExhibit, Exhibits, TrustAnchors, Verdict, Verifier,
 };
+
+use tiltyard_simulator::certs_table::encode;
 
 use super::Target;
 use super::ground::{NOW, elements, many_extensions, names, pem, vector, with_extensions};
@@ -52,7 +56,12 @@ fn seeds() -> Vec<Vec<u8>> {
         ["minted/vcek_milan.der", "minted/ask_milan.der", "minted/ark_milan.der"].map(vector).concat(),
     ];
     let nvidia = [vector(hopper), pem(hopper).concat()];
-    amd.chain(minted).chain(devices).chain(of_the_minted).chain(nvidia).collect()
+    let table = |key, [vek, ask, ark]: [&str; 3]| encode(key, &vector(vek), &vector(ask), &vector(ark));
+    let tables = [
+        table(SigningKey::Vcek, ["minted/vcek_turin.der", "minted/ask_turin.der", "minted/ark_turin.der"]),
+        table(SigningKey::Vlek, ["minted/vcek_milan.der", "minted/ask_milan.der", "minted/ark_milan.der"]),
+    ];
+    amd.chain(tables).chain(minted).chain(devices).chain(of_the_minted).chain(nvidia).collect()
 }
 
 /// Many extensions, many certificates.
@@ -70,6 +79,13 @@ fn costly() -> Vec<Vec<u8>> {
 }
 
 fn run(data: &[u8]) {
+    if let Ok(certificates) = certificates_of_table(data) {
+        let within = |der: &Vec<u8>| der.is_empty() || data.windows(der.len()).any(|part| part == der);
+        assert!(certificates.iter().all(within), "bytes from outside of the table");
+        VERIFIERS.iter().for_each(|verifier| {
+            is_a_chain(verifier, &certificates.concat());
+        });
+    }
     VERIFIERS.iter().for_each(|verifier| {
         is_a_chain(verifier, data);
     });

@@ -61,12 +61,15 @@ struct Chip {
 static VENDOR: LazyLock<(TrustAnchors, Links)> = LazyLock::new(|| (TrustAnchors::vendor(), Links::new()));
 static GENUINE: LazyLock<Vec<Chip>> = LazyLock::new(|| {
     let chips = [
-        ("virtee_milan_report.hex", "virtee_milan_vcek.der"),
-        ("gosev_milan_v2_report.bin", "gosev_milan_vcek.der"),
-        ("trustee_test-report.bin", "trustee_test-vcek.der"),
+        ("virtee_milan_report.hex", "virtee_milan_vcek.der", "milan"),
+        ("gosev_milan_v2_report.bin", "gosev_milan_vcek.der", "milan"),
+        ("trustee_test-report.bin", "trustee_test-vcek.der", "milan"),
+        ("routex_genoa_v5_report.bin", "routex_genoa_v5_vcek.der", "genoa"),
+        ("routex_turin_v5_report.bin", "routex_turin_v5_vcek.der", "turin"),
     ];
-    let chip = |(report, vcek)| {
-        let chain = [vec![vector(&format!("snp/{vcek}"))], pem("snp/ask_ark_milan.pem")].concat();
+    let chip = |(report, vcek, product)| {
+        let chain =
+            [vec![vector(&format!("snp/{vcek}"))], pem(&format!("snp/ask_ark_{product}.pem"))].concat();
         let report = vector(&format!("snp/{report}"));
         Chip { report, certificates: chain.into_iter().map(Into::into).collect() }
     };
