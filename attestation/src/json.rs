@@ -67,10 +67,14 @@ impl Form {
     }
 }
 
-/// Reads a document whose every object stands as an object and every word as a string: derived readers also take a list
+/// How deep documents of ours nest at most; policies and anchors need eight levels.
+const DOCUMENT: Form = Form { depth: 16, members: usize::MAX, numbers: Numbers::Whole };
+
+/// Reads a policy or anchors: of the strict form, and every object of it stands as an object and every word as a string: derived readers also take a list
 /// of values for an object, and an object for a word, which nobody would read as what it does.
 pub(crate) fn by_name<T: DeserializeOwned + Serialize>(text: &[u8]) -> Result<T, String> {
     let told = |error: serde_json::Error| error.to_string();
+    DOCUMENT.check(text).map_err(|error| error.to_string())?;
     let typed: T = serde_json::from_slice(text).map_err(told)?;
     let given: Value = serde_json::from_slice(text).map_err(told)?;
     match same_kinds(&given, &serde_json::to_value(&typed).map_err(told)?) {

@@ -46,6 +46,8 @@ pub struct Trace {
     subject: Submod,
     /// Parts that the evidence has: each check that covers one must have run on it.
     parts: Vec<(Submod, Part)>,
+    /// Whether a check failed that others rest on.
+    stopped: bool,
     /// Items of collateral that a check looked for and that nobody gave (COL-02).
     lacking: Vec<String>,
 }
@@ -142,6 +144,7 @@ impl Trace {
     pub(crate) fn gate(&mut self, check: CheckId, judged: Judged) -> Result<(), Stopped> {
         let failed = judged.verdict == Verdict::Fail;
         self.note(check, judged);
+        self.stopped |= failed;
         if failed { Err(Stopped) } else { Ok(()) }
     }
 
@@ -212,9 +215,9 @@ impl Trace {
         (!self.lacking.is_empty()).then(|| self.lacking.join(", "))
     }
 
-    /// Whether checks of a part that the evidence has were not reached.
+    /// Whether a check failed that others rest on, which were then not reached.
     pub(crate) fn stopped(&self) -> bool {
-        self.missing().into_iter().any(|(submod, _)| submod != Submod::Envelope)
+        self.stopped
     }
 
     /// Records a check; the appraisal goes on whatever it found.

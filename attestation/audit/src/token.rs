@@ -77,8 +77,9 @@ impl LowToken {
 
     /// The lease is of the charter that the token is for, and a proof that it brings has the form of one.
     fn agrees(&self, token: &VerifiedToken) -> Result<(), String> {
-        let Ear { tiltyard_lease: lease, tiltyard_log_proof: proof, .. } = token.claims();
-        if self.charter.is_some_and(|charter| charter != lease.charter) {
+        let Ear { aud, tiltyard_lease: lease, tiltyard_log_proof: proof, .. } = token.claims();
+        let of_a_charter = aud.starts_with(CHARTER_AUDIENCE) || self.charter.is_some();
+        if of_a_charter && *aud != token_audience(&lease.charter) {
             return Err(format!("a lease of charter {}, which is not the token's own", lease.charter));
         }
         match proof.as_deref().map(TlogProof::from_text) {
@@ -160,6 +161,9 @@ impl Read {
         out
     }
 }
+
+/// How audiences of charters begin.
+const CHARTER_AUDIENCE: &str = "urn:tiltyard:charter:";
 
 /// What the numbers are (AR4SI), and what a token is.
 const LEGEND: &str = "\nNumbers: 2 to 31 affirming, 32 warning, 96 contraindicated, 0 nothing said.\n\

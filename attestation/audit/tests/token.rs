@@ -129,13 +129,26 @@ fn a_token_that_contradicts_itself_is_refused() {
     };
     of(&|claims| claims["tiltyard_lease"]["charter"] = "00".repeat(32).into(), "a lease of charter 0000");
     of(&|claims| claims["tiltyard_log_proof"] = "junk".into(), "its log proof");
-    of(&|claims| claims["iat"] = (claims["exp"].as_u64().unwrap() + 1).into(), "an issue before the end");
+    of(&|claims| claims["iat"] = (claims["exp"].as_u64().unwrap() + 1).into(), "iat at most");
+    // The audience by itself names the same charter.
+    let (token, key) = issued(|claims| {
+        claims["aud"] = audience.clone().into();
+        claims["tiltyard_lease"]["charter"] = "00".repeat(32).into();
+    });
+    let path = folder.join("audience.jwt");
+    fs::write(&path, token).unwrap();
+    let output = run(path.to_str().unwrap(), &key, ["--audience", &audience], GUEST, AT, &[]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stdout));
     // Nobody signed it: refused as such, whatever its header says.
     let (token, key) = issued(|_| {});
-    let unsigned = folder.join("unsigned.jwt");
-    fs::write(&unsigned, &token[..=token.rfind('.').unwrap()]).unwrap();
-    let output = run(unsigned.to_str().unwrap(), &key, ["--audience", AUDIENCE], GUEST, AT, &[]);
-    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    let none = URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#);
+    let (header, rest) = token.split_once('.').unwrap();
+    for header in [header, &none] {
+        let unsigned = folder.join("unsigned.jwt");
+        fs::write(&unsigned, format!("{header}.{}.", rest.split('.').next().unwrap())).unwrap();
+        let output = run(unsigned.to_str().unwrap(), &key, ["--audience", AUDIENCE], GUEST, AT, &[]);
+        assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    }
 }
 
 #[test]

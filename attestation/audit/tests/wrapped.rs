@@ -89,7 +89,7 @@ fn an_snp_report_and_its_certificates() {
     }
     // Azure's header without a whole report behind it is no report.
     let cut = desk.file("cut", [&b"HCLA"[..], &[0; 28], &report[..1183]].concat());
-    assert_ne!(run(&cut, &certs).0, 0);
+    assert_eq!(run(&cut, &certs).0, 1);
 
     let pem = |der: &[u8]| {
         format!("-----BEGIN CERTIFICATE-----\n{}-----END CERTIFICATE-----\n", lines(&STANDARD.encode(der)))
@@ -122,8 +122,16 @@ fn an_snp_report_and_its_certificates() {
     let (code, _, told) = run(&bare, &["--vcek", &desk.file("outside", outside)]);
     assert_eq!(code, 1, "{told}");
     assert!(told.contains("certificate table"), "{told}");
-    let (code, _, told) = run(&bare, &["--vcek", &desk.file("empty.json", "{}")]);
-    assert_eq!(code, 1, "{told}");
+    let junk = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    for bad in [
+        json!({}),
+        json!({"vcekCert": "", "certificateChain": chain}),
+        json!({"vcekCert": all, "certificateChain": chain}),
+        json!({"vcekCert": junk, "certificateChain": chain}),
+    ] {
+        let (code, _, told) = run(&bare, &["--vcek", &desk.file("bad.json", bad.to_string())]);
+        assert_eq!(code, 1, "{told}");
+    }
 }
 
 /// VCEK, ASK and ARK under their GUIDs, as a hypervisor hands them out.
@@ -176,7 +184,7 @@ fn a_quote() {
         buffer[at] = 1;
         assert_eq!(run("buffer", &buffer).0, 3, "{len}: a byte behind the quote");
     }
-    for bad in ["{}", r#"{"quote":1}"#, r#"{"quote":"no quote"}"#, "{"] {
+    for bad in ["{}", r#"{"quote":1}"#, r#"{"quote":"00"}"#, r#"{"quote":"no quote"}"#, "{"] {
         assert_eq!(run("bad.json", bad.as_bytes()).0, 1, "{bad}");
     }
 }
@@ -288,6 +296,9 @@ fn a_devices_evidence_and_a_manifest() {
     }
     let mut other = request.clone();
     other["evidence_list"][0]["arch"] = "BLACKWELL".into();
+    let (code, _, told) = run("other", &other);
+    assert_eq!(code, 1, "{told}");
+    other["arch"] = "BLACKWELL".into();
     let (code, rows, told) = run("other", &other);
     assert_eq!(code, 3, "{told}");
     assert!(rows.iter().any(|row| row.contains("\"GPU-07\" \"fail\"")), "{rows:?}");

@@ -240,10 +240,12 @@ impl Desk<'_> {
             if cpu.is_none() || matches!(collateral.source, Source::Loose) {
                 library.alone(policy, now, trace);
             }
-            if cpu.as_ref().and_then(CpuExhibit::statement).is_some() {
-                self.no_devices(trace);
-            }
+            self.no_devices(cpu.as_ref(), trace);
             return;
+        }
+        if exhibits.iter().all(|exhibit| exhibit.report.is_none()) {
+            // Certificates are no device.
+            self.no_devices(cpu.as_ref(), trace);
         }
         self.tie(cpu.as_ref(), exhibits, trace);
         let nonce = self.device_nonce;
@@ -322,10 +324,11 @@ impl Desk<'_> {
         }
     }
 
-    /// Devices that the policy wants and that were all withheld are missed like a few of them.
-    fn no_devices(&self, trace: &mut Trace) {
+    /// Devices that the policy wants of a guest and that were all withheld are missed like a few of them.
+    fn no_devices(&self, cpu: Option<&CpuExhibit>, trace: &mut Trace) {
+        let guest = cpu.and_then(CpuExhibit::statement).is_some();
         let wanted = self.verifier.policy.examined_count().filter(|&counts| counts != (0, 0));
-        if let Some((gpus, switches)) = wanted {
+        if let Some((gpus, switches)) = wanted.filter(|_| guest) {
             let expected = format_args!("{gpus} GPUs and {switches} switches");
             let judged = Judged::fail(Code::TopologyMismatch, expected, "no device was given");
             nvidia::note_count(judged, trace);

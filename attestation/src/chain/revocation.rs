@@ -103,6 +103,8 @@ impl Revocation {
         match (self, other) {
             (Self::Revoked { .. }, _) => self,
             (_, Self::Revoked { .. }) => other,
+            // What nobody gave can be had; it is named before what was given and is of no use.
+            (_, Self::Unknown { why: Gap::NoList }) => other,
             (Self::Unknown { .. }, _) => self,
             (_, Self::Unknown { .. }) => other,
             (Self::Good { as_of: a }, Self::Good { as_of: b }) => Self::Good { as_of: a.min(b) },

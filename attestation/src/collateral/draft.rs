@@ -38,8 +38,8 @@ impl ItemKind {
         Self::ALL.into_iter().find_map(|kind| Some((kind, path.strip_prefix(&kind.path(""))?)))
     }
 
-    /// Whether the content has the form of this kind; who signed it, and when it holds, shows when it is used. Of a
-    /// manifest only its reader can tell.
+    /// Whether the content has the form of this kind, or what was expected; who signed it, and when it holds, shows when
+    /// it is used. Of a manifest only its reader can tell, so any content is taken for one.
     pub fn check(self, content: &[u8]) -> Result<(), &'static str> {
         self.period(content).map(|_| ())
     }

@@ -172,8 +172,12 @@ impl Request {
     fn entries(self) -> Result<Vec<Entry>, FileError> {
         let Self { arch, nonce, evidence_list, .. } = self;
         within_devices(evidence_list.len())?;
-        let entry = |Evidence { evidence, certificate, arch: own }| Entry {
-            arch: own.unwrap_or_else(|| arch.clone()),
+        let other = |evidence: &Evidence| evidence.arch.as_ref().is_some_and(|own| *own != arch);
+        if let Some(at) = evidence_list.iter().position(other) {
+            return Err(FileError::Member { at, member: "arch", expected: "that of the request" });
+        }
+        let entry = |Evidence { evidence, certificate, .. }| Entry {
+            arch: arch.clone(),
             nonce: Some(nonce.clone()),
             evidence,
             certificate,

@@ -221,3 +221,26 @@ fn firmware_id(mut parts: Reader<'_>) -> Result<Hex<48>, Malformed> {
     parts.end()?;
     Hex::from_slice(digest).ok_or(Malformed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chips_have_three_digits_and_families_an_x_for_the_last() {
+        for (chip, of) in [
+            ("GH100", Architecture::Hopper),
+            ("GB100", Architecture::Blackwell),
+            ("GB202", Architecture::Blackwell),
+            ("GB20X", Architecture::Blackwell),
+            ("LS_10", Architecture::Ls10),
+        ] {
+            assert_eq!(Architecture::of_chip(chip), Some(of), "{chip}");
+        }
+        for other in
+            ["GB2XX", "GBX02", "GB20x", "GB20", "GB2020", "GB20XX", "GA100", "gh100", "LS20", "GB", ""]
+        {
+            assert_eq!(Architecture::of_chip(other), None, "{other}");
+        }
+    }
+}

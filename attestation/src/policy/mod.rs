@@ -117,7 +117,7 @@ pub enum PolicyError {
     PlatformId { kind: PlatformKind, got: usize },
     #[error("policy: {member}: expected {expected}, found {got:?}")]
     Floor { member: &'static str, expected: String, got: String },
-    #[error("policy: {member} holds {what} twice")]
+    #[error("policy: {member}: {what} twice")]
     Duplicate { member: &'static str, what: String },
     #[error(
         "policy: backend {backend:?} cannot satisfy a {level:?} charter\n  use snp or tdx, or a lab charter"
@@ -192,7 +192,7 @@ impl AppraisalPolicy {
         for (at, row) in self.snp.iter().enumerate() {
             if self.snp[..at].iter().any(|earlier| earlier.product == row.product) {
                 let what = format!("{:?}", row.product);
-                return Err(PolicyError::Duplicate { member: "snp", what });
+                return Err(PolicyError::Duplicate { member: "floors of snp", what });
             }
         }
         if let Some(floor) = &self.gpu.devices {
@@ -212,7 +212,7 @@ impl AppraisalPolicy {
             for (at, row) in tdx.modules.iter().enumerate() {
                 if tdx.modules[..at].iter().any(|earlier| earlier.major == row.major) {
                     let what = format!("major {}", row.major);
-                    return Err(PolicyError::Duplicate { member: "tdx.modules", what });
+                    return Err(PolicyError::Duplicate { member: "floors of tdx.modules", what });
                 }
             }
         }

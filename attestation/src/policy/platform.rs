@@ -13,8 +13,11 @@ use crate::Hex;
 pub struct Platform {
     pub kind: PlatformKind,
     pub id: PlatformId,
+    /// Who vouches for it, and where; printed.
     pub custody: String,
+    /// Unix seconds; before it the platform is none of the enrolled.
     pub enrolled_at: u64,
+    /// Unix seconds; from it on the platform is refused.
     pub revoked_at: Option<u64>,
 }
 

@@ -16,4 +16,4 @@ pub(crate) use candidates::chain_of;
 pub use candidates::pick_chain;
 pub use platform::Demands;
 pub use report::{REPORT_LEN, Report};
-pub use table::{TABLE_ROWS_MAX, TableError, certificates_of_table};
+pub use table::{TABLE_ROWS_MAX, TableError, certificates_of_table, is_certificate_table};

@@ -17,12 +17,20 @@ const KINDS: [u128; 4] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TableError {
+    /// More rows than are looked at.
     #[error("expected at most {TABLE_ROWS_MAX} rows, found more")]
     Rows,
+    /// A row points outside of the table.
     #[error("expected {expected} bytes, as its rows say, found {got}")]
     Length { expected: usize, got: usize },
+    /// Rows without an end, certificates that overlap, or a kind twice.
     #[error("expected {expected}")]
     Form { expected: &'static str },
+}
+
+/// Whether bytes begin with a row for a certificate, as tables do and DER, PEM and text do not.
+pub fn is_certificate_table(bytes: &[u8]) -> bool {
+    bytes.first_chunk().is_some_and(|guid| KINDS.contains(&u128::from_be_bytes(*guid)))
 }
 
 /// The certificates of a table, DER, leaf first.

@@ -3,7 +3,7 @@
 
 use ring::digest::{Context, SHA256};
 
-use super::endorsed::{Basis, CollateralError, Endorsed};
+use super::endorsed::{Basis, Endorsed};
 use super::pck::{Pck, PckError};
 use super::qe::QeReport;
 use super::quote::Quote;
@@ -87,8 +87,7 @@ impl Authority<'_> {
         if revocation == (Revocation::Unknown { why: Gap::NoList }) {
             trace.lacks("revocation lists of Intel");
         }
-        let other_family = |endorsed: &Endorsed| matches!(endorsed.info, Err(CollateralError::Fmspc { .. }));
-        if endorsed.as_ref().is_none_or(other_family) {
+        if endorsed.as_ref().is_none_or(|endorsed| !endorsed.of_family) {
             trace.lacks(format_args!("TCB info and QE identity of Intel for FMSPC {}", pck.fmspc));
         }
         trace.gate(CheckId::Tdx05, quoting_enclave(&quote, chain.leaf(), self.links))?;

@@ -29,6 +29,8 @@ pub(super) struct Endorsed {
     pub(super) identity: Result<QeIdentity, CollateralError>,
     /// Serial numbers of the certificates that signed the documents.
     pub(super) signers: Vec<Vec<u8>>,
+    /// Whether the TCB info says that it is of the platform's family, whoever says it.
+    pub(super) of_family: bool,
 }
 
 /// Why a document of Intel's says nothing of this platform now. Times in Unix seconds.
@@ -87,6 +89,7 @@ impl Endorsed {
         pck: &Pck,
         basis: Basis<'_>,
     ) -> Self {
+        let of_family = info.as_ref().is_ok_and(|info| info.fmspc.0 == pck.fmspc);
         let mut signers = Vec::new();
         let mut signed =
             |signer: Result<Signer, CollateralError>, text: &Base64Bytes, signature: &Base64Bytes| {
@@ -106,7 +109,7 @@ impl Endorsed {
             .and_then(|info| of_platform(info, pck));
         let identity = signed(of_identity, &set.qe_identity, &set.qe_identity_signature)
             .and_then(|()| Ok(QeIdentity::read(set.qe_identity.as_ref())?));
-        Self { info, identity, signers }
+        Self { info, identity, signers, of_family }
     }
 
     /// Whether both documents are in their time; a document that is not genuine has none.

@@ -42,11 +42,11 @@ pub struct PcsAnswers<'a> {
     pub qe_identity: &'a [u8],
     /// Header `SGX-Enclave-Identity-Issuer-Chain`, URL-decoded: PEM.
     pub qe_identity_issuer_chain: &'a [u8],
-    /// DER, PEM or hex.
+    /// DER, PEM, hex or base64.
     pub pck_crl: &'a [u8],
     /// Header `SGX-PCK-CRL-Issuer-Chain`, URL-decoded: PEM.
     pub pck_crl_issuer_chain: &'a [u8],
-    /// DER, PEM or hex.
+    /// DER, PEM, hex or base64.
     pub root_ca_crl: &'a [u8],
 }
 
@@ -98,10 +98,11 @@ impl TdxCollateral {
         };
         let mut document = |member, within, signature_of| {
             let document = text(member)?;
-            if is_answer(&document, within) {
-                return signed_member(&document, within);
+            // An answer of the service names its document, which does not name itself.
+            match signature_of_answer(&document, within) {
+                Some(answer) => answer,
+                None => Ok((document.into(), signature(&text(signature_of)?, signature_of)?)),
             }
-            Ok((document.into(), signature(&text(signature_of)?, signature_of)?))
         };
         let (tcb_info, tcb_info_signature) = document("tcb_info", "tcbInfo", "tcb_info_signature")?;
         let (qe_identity, qe_identity_signature) =
@@ -132,10 +133,15 @@ pub(crate) fn period(answer: &[u8]) -> Option<(u64, u64)> {
     Some(dates(identity.issue_date, identity.next_update))
 }
 
-/// An answer of the service begins with the document that it signs.
-fn is_answer(text: &[u8], member: &str) -> bool {
-    let within = text.trim_ascii_start().strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
-    within.and_then(|rest| rest.strip_prefix(b"\"")).is_some_and(|rest| rest.starts_with(member.as_bytes()))
+/// The document and signature of an answer of the service, in any order; `None` for a document by itself.
+fn signature_of_answer(
+    text: &[u8],
+    member: &'static str,
+) -> Option<Result<(Base64Bytes, Base64Bytes), CollateralFileError>> {
+    // Answers are long and few; a document by itself is told by its first bytes, without a walk through it.
+    let within = text.trim_ascii_start().strip_prefix(b"{")?.trim_ascii_start();
+    let named = |name: &str| within.strip_prefix(b"\"")?.strip_prefix(name.as_bytes())?.strip_prefix(b"\"");
+    named(member).or_else(|| named("signature")).map(|_| signed_member(text, member))
 }
 
 /// The signed text of one member, byte for byte, and the signature beside it.
@@ -190,7 +196,7 @@ fn chain(text: &[u8], member: &'static str) -> Result<Base64Bytes, CollateralFil
     }
 }
 
-/// A revocation list as DER, from DER, PEM or hex.
+/// A revocation list as DER, from DER, PEM, hex or base64.
 fn list(bytes: &[u8], member: &'static str) -> Result<Base64Bytes, CollateralFileError> {
     at_most(bytes, COLLATERAL_FILE_MAX_BYTES)?;
     let der = list_der(bytes, member)?;

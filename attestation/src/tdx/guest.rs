@@ -22,8 +22,8 @@ const UNWANTED: u64 = 1 << 17 | 0b1_1111 << 18 | 0b11 << 30 | 0b11 << 62;
 const XFAM_MANDATORY: u64 = 0b11;
 const ZERO: Hex<48> = Hex([0; 48]);
 
-/// The guest's event log, where one was given.
-type Log<'a> = Option<Result<EventLog<'a>, EventLogError>>;
+/// The guest's event log, where one was given, and whether it replays to the quote's registers.
+type Log<'a> = Option<Result<(Judged, EventLog<'a>), EventLogError>>;
 
 /// What the guest's checks found beside their verdicts.
 pub(super) struct Guest {
@@ -39,8 +39,9 @@ impl Demands<'_> {
         trace.note(CheckId::Tdx15, self.extended_features(body.xfam()));
         trace.note(CheckId::Tdx16, no_service_td(body));
         let log = self.event_log.filter(|area| !area.is_empty()).map(EventLog::parse);
+        let log = log.map(|log| log.map(|log| (replays(&log, body), log)));
         let replayed = match &log {
-            Some(Ok(log)) if log.replay() == body.rtmr() => Some(log.events().len()),
+            Some(Ok((replay, log))) if replay.passed() => Some(log.events().len()),
             _ => None,
         };
         let (image, measurement, events) = self.image(&log, body);
@@ -132,7 +133,7 @@ impl Demands<'_> {
         match log {
             None => self.without_log(image, body),
             Some(Err(error)) => Judged::fail(Code::RtmrReplayMismatch, "an event log", error),
-            Some(Ok(log)) => replays(log, body).and_then(|| self.listed(log, image, body)),
+            Some(Ok((replay, log))) => replay.clone().and_then(|| self.listed(log, image, body)),
         }
     }
 

@@ -79,9 +79,6 @@ fn consistent(claims: &Ear<Appraisal>) -> Result<(), TokenError> {
     if claims.eat_profile != EAR_PROFILE {
         return Err(TokenError::form(EAR_PROFILE, "another profile"));
     }
-    if claims.iat > claims.exp {
-        return Err(TokenError::form("an issue before the end", "one after it"));
-    }
     // Nothing stated supports nothing good, though no statement ranks before a good one.
     let promises = |status: Tier, worst: Tier| {
         (status != Tier::None && status < worst) || (status == Tier::Affirming && worst == Tier::None)
@@ -112,6 +109,9 @@ fn for_this_reader(claims: &Ear<Appraisal>, demands: &Demands<'_>) -> Result<(),
     }
     if claims.exp <= now {
         return Err(TokenError::terms(format_args!("exp after {now}"), claims.exp));
+    }
+    if claims.iat > claims.exp {
+        return Err(TokenError::terms(format_args!("iat at most {}", claims.exp), claims.iat));
     }
     Ok(())
 }

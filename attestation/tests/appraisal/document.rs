@@ -98,11 +98,11 @@ fn what_no_document_may_be() {
     }
     let twice = |member, value: Value| read(&with(member, value)).unwrap_err().to_string();
     let rows = |one: Value| json!([one[0], one[0]]);
-    assert_eq!(twice("snp", rows(snp(1))), "policy: snp holds Genoa twice");
+    assert_eq!(twice("snp", rows(snp(1))), "policy: floors of snp: Genoa twice");
     let module = json!({"major": 1, "svn": 5, "mrseam": []});
     let mut modules = tdx();
     modules["modules"] = json!([module, module]);
-    assert_eq!(twice("tdx", modules), "policy: tdx.modules holds major 1 twice");
+    assert_eq!(twice("tdx", modules), "policy: floors of tdx.modules: major 1 twice");
 }
 
 #[test]

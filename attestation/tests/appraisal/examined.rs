@@ -173,6 +173,9 @@ fn gpu_17_counts_that_the_document_names() {
     assert_eq!(findings(&bare), [mismatch]);
     let bare = run(&document("standard", 1, 0), &milan());
     assert!(findings(&bare).contains(&mismatch), "{:?}", findings(&bare));
+    let certificates = DeviceExhibit { report: None, ..h100() };
+    let withheld = Exhibits { devices: vec![certificates], ..milan() };
+    assert_eq!(findings(&run(&document("lab", 1, 0), &withheld)), [mismatch], "certificates are no device");
     // A chain by itself is no guest.
     let chain = cpu(None, genuine::certificates("virtee_milan_vcek.der", "ask_ark_milan.pem"));
     assert_eq!(findings(&run(&document("lab", 1, 0), &chain)), []);
@@ -215,7 +218,8 @@ fn gpu_04_a_nonce_in_the_file_must_be_that_of_the_report() {
     let other = findings(&run(Some(Hex([7; 32])), None));
     assert_eq!(other, [(CheckId::Gpu04, Code::NonceMismatch)]);
     // What the caller asked with counts, whatever the file says.
-    assert_eq!(findings(&run(Some(Hex([7; 32])), Some(Nonce::Half(asked)))), []);
+    let given = run(Some(Hex([7; 32])), Some(Nonce::Half(asked)));
+    assert_eq!((findings(&given), verdicts(&given, CheckId::Bnd01)), (vec![], vec![]), "no nonce is missed");
 }
 
 #[test]
@@ -249,6 +253,56 @@ fn manifests_of_a_bundle_say_nothing_of_a_guest_without_devices() {
     // Its list is another root's, and this chip's is missed.
     assert_eq!(with(Source::Bundle(bundle)), [(CheckId::Col02, Code::CollateralMissing)]);
     assert_eq!(with(Source::Loose), [(CheckId::Rim01, Code::RimFormat)], "given by itself, it is looked at");
+}
+
+/// A bundle is complete only if every check found in it what it looked for.
+#[test]
+fn col_02_each_item_that_a_check_looks_for_in_vain_is_named() {
+    let run = |exhibits: &Exhibits, collateral: Collateral| {
+        let bundle = Provenance { manifest: Hex([1; 32]), created_at: 0, expires_at: NOW, newest: 0 };
+        let collateral = Collateral { source: Source::Bundle(bundle), ..collateral };
+        let found = examine(TrustAnchors::vendor(), &preset("lab"), exhibits, &collateral);
+        let row = found.checks.into_iter().find(|row| row.check == CheckId::Col02).unwrap();
+        (row.verdict, row.got)
+    };
+    let without = |certificates: Vec<Base64Bytes>| {
+        let report = Some(genuine::file("virtee_milan_report.hex"));
+        run(&cpu(report, Vec::new()), Collateral { snp_certificates: certificates, ..Collateral::none() })
+    };
+    let vcek: Base64Bytes = genuine::file("virtee_milan_vcek.der").into();
+    for (found, lacking) in [
+        (run(&milan(), Collateral::none()), &["revocation list of AMD (cpu0)"][..]),
+        (without(vec![]), &["endorsement key of this chip (cpu0)"]),
+        (without(vec![vcek]), &["issuers of this chip's key (cpu0)"]),
+        (
+            run(&quote(), Collateral::none()),
+            &["revocation lists of Intel (cpu0)", "TCB info and QE identity of Intel for FMSPC "],
+        ),
+        (
+            run(&devices(vec![h100()]), Collateral::none()),
+            &[
+                "driver manifest GH100 550.90.07 (gpu0)",
+                "vbios manifest GH100 96.00.9F.00.01 (gpu0)",
+                "revocation answer or list of NVIDIA (gpu0)",
+            ],
+        ),
+    ] {
+        assert_eq!(found.0, Verdict::Fail, "{lacking:?}: {}", found.1);
+        for item in lacking {
+            assert!(found.1.contains(item), "{item}: {}", found.1);
+        }
+    }
+    // A manifest of another version is not the one that was looked for.
+    let near = format!(
+        "{}/tests/vectors/nvidia/rim/nvat_NV_GPU_DRIVER_GH100_550.144.03.xml",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let rims = vec![std::fs::read(near).unwrap().into()];
+    let (_, got) = run(&devices(vec![h100()]), Collateral { rims, ..Collateral::none() });
+    assert!(got.contains("driver manifest GH100 550.90.07"), "{got}");
+    // Where a check stopped, what it would have looked for is not known.
+    let other = genuine::certificates("virtee_milan_vcek.der", "ask_ark_genoa.pem");
+    assert_eq!(run(&cpu(None, other), Collateral::none()).0, Verdict::NotShown);
 }
 
 /// A manifest that no device needed is still looked at, so that a forged one is never passed over.

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 
 use serde::Serialize;
+use tiltyard_attestation::printable::plain_json;
 use tiltyard_attestation::{Hex, Role};
 use tiltyard_provisioning::channel::GuestState;
 
@@ -94,7 +95,7 @@ impl Events {
             Output::Text => writeln!(std::io::stderr(), "{}", text(event)),
             Output::Json => {
                 // Strings, integers and enums only, which always serialise.
-                let line = serde_json::to_string(event).unwrap_or_default();
+                let line = plain_json(&serde_json::to_string(event).unwrap_or_default());
                 let mut out = std::io::stdout();
                 writeln!(out, "{line}").and_then(|()| out.flush())
             }

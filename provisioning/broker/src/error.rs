@@ -127,6 +127,6 @@ impl BrokerError {
 }
 
 /// A path as a terminal may show it: whoever made the file chose its name.
-fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     plain(&path.to_string_lossy())
 }

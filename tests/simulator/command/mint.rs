@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -103,13 +103,14 @@ impl Mint {
     /// Writes the files, and prints their names with the command that appraises them.
     pub(crate) fn run(&self) -> Result<(), CliError> {
         let at = self.at.map_or_else(now, Ok)?;
+        let place = self.place()?;
         let Minted { mut files, report_data, device_nonce } = match (self.devices, self.snp, self.tdx) {
             (Some(devices), ..) => self.composite(devices, at)?,
             (None, Some(product), _) => self.snp(product, at)?,
             (None, None, form) => self.tdx(form.unwrap_or(Form::V4), at)?,
         };
         files.push(File::new("NOTICE", None, format!("{NOTICE}\n").into_bytes()));
-        self.write(&files)?;
+        self.write(&place, &files)?;
         let mut line = json!({ "files": &files, "nonce": report_data, "notice": NOTICE });
         if let Some(nonce) = device_nonce {
             line["device_nonce"] = json!(nonce);
@@ -118,27 +119,39 @@ impl Mint {
         print(&line)
     }
 
-    /// Writes all files or none: into a folder beside, which then takes the name.
-    fn write(&self, files: &[File]) -> Result<(), CliError> {
-        let out = self.out.components().as_path();
-        let failed = |source| CliError::File { path: out.to_owned(), source };
-        let mut name = out.file_name().unwrap_or_default().to_owned();
+    /// The folder to make, looked at before anything is minted: a new one, or one that is there and empty.
+    fn place(&self) -> Result<PathBuf, CliError> {
+        let failed = |source| CliError::File { path: self.out.clone(), source };
+        let place = match self.out.canonicalize() {
+            Ok(place) => place,
+            Err(_) => {
+                let name = self.out.file_name().ok_or_else(|| failed(ErrorKind::InvalidInput.into()))?;
+                let parent = match self.out.parent() {
+                    Some(parent) if !parent.as_os_str().is_empty() => parent,
+                    _ => Path::new("."),
+                };
+                std::fs::create_dir_all(parent).map_err(failed)?;
+                parent.canonicalize().map_err(failed)?.join(name)
+            }
+        };
+        match std::fs::read_dir(&place).map(|mut entries| entries.next().is_none()) {
+            Ok(true) => Ok(place),
+            Err(source) if source.kind() == ErrorKind::NotFound => Ok(place),
+            Ok(false) | Err(_) => Err(CliError::OutExists { path: self.out.clone() }),
+        }
+    }
+
+    /// Writes all files or none: into a new folder beside, which then takes the place of none or of an empty one.
+    fn write(&self, place: &Path, files: &[File]) -> Result<(), CliError> {
+        let failed = |source| CliError::File { path: self.out.clone(), source };
+        let mut name = place.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.tmp", std::process::id()));
-        let made = out.with_file_name(name);
-        let written = std::fs::create_dir_all(&made)
-            .map_err(failed)
-            .and_then(|()| {
-                files.iter().try_for_each(|file| write_file(&made.join(&file.name), &file.bytes, 0o644))
-            })
-            // Takes the place of a folder only if that is empty.
-            .and_then(|()| {
-                std::fs::rename(&made, out).map_err(|source| match source.kind() {
-                    ErrorKind::DirectoryNotEmpty | ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
-                        CliError::OutExists { path: out.to_owned() }
-                    }
-                    _ => failed(source),
-                })
-            });
+        let made = place.with_file_name(name);
+        std::fs::create_dir(&made).map_err(failed)?;
+        let written = files
+            .iter()
+            .try_for_each(|file| write_file(&made.join(&file.name), &file.bytes, 0o644))
+            .and_then(|()| std::fs::rename(&made, place).map_err(failed));
         if written.is_err() {
             // Best effort: the write's own error is the one to report.
             let _ = std::fs::remove_dir_all(&made);

@@ -29,16 +29,16 @@ use super::wrapped;
 /// Evidence files in the vendors' own formats; binary, hex, base64, DER and PEM are recognised.
 #[derive(Debug, Args)]
 pub(crate) struct LowEvidence {
-    /// AMD SEV-SNP attestation report
+    /// AMD SEV-SNP attestation report, or Azure's report around one
     #[arg(long, value_name = "FILE")]
     snp_report: Option<PathBuf>,
-    /// Endorsement key of the chip (VCEK) or of the provider (VLEK)
+    /// Endorsement key of the chip (VCEK) or of the provider (VLEK); its issuers may stand behind it, in a certificate table too
     #[arg(long, alias = "vlek", value_name = "FILE")]
     vcek: Option<PathBuf>,
     /// ASK (or ASVK) and ARK
     #[arg(long, value_name = "FILE")]
     cert_chain: Vec<PathBuf>,
-    /// Intel TDX quote
+    /// Intel TDX quote, or a guest agent's JSON answer with one
     #[arg(long, value_name = "FILE")]
     tdx_quote: Option<PathBuf>,
     /// Intel collateral: one JSON set, or the answers of the certification service, a file each
@@ -56,7 +56,7 @@ pub(crate) struct LowEvidence {
     /// Evidence of several devices as NVIDIA's tools write it (JSON)
     #[arg(long, value_name = "FILE")]
     gpu_evidence: Option<PathBuf>,
-    /// Reference integrity manifest of a driver, VBIOS or switch; may be repeated
+    /// Reference integrity manifest of a driver, VBIOS or switch, or the service's answer with one; may be repeated
     #[arg(long, value_name = "FILE")]
     rim: Vec<PathBuf>,
     /// Revocation list of any vendor; may be repeated
@@ -139,7 +139,7 @@ impl LowEvidence {
         let document = policy(&self.policy, &mut reading.inputs)?;
         let wrong = |error| InputError::Policy { path: PathBuf::from(&self.policy), error };
         let verifier = Verifier::for_examination(anchors, &document).map_err(wrong)?;
-        let collateral = self.collateral(&mut reading.inputs)?;
+        let collateral = self.collateral(&mut reading)?;
         let Reading { inputs: Inputs(files), notes } = reading;
         Ok(Evidence { exhibits, collateral, verifier, now, notes, files })
     }
@@ -214,11 +214,11 @@ impl LowEvidence {
         };
         let input = inputs.read("--vcek", vcek)?;
         // Its issuers may stand behind it in the same file.
-        let mut given = wrapped::certificates(&input)?.into_iter();
+        let mut given = wrapped::certificates(&input, notes)?.into_iter();
         let vek = given.next().ok_or_else(|| input.form("a certificate", "none"))?;
         let mut given: Vec<Vec<u8>> = given.collect();
         for path in &self.cert_chain {
-            given.extend(wrapped::certificates(&inputs.read("--cert-chain", path)?)?);
+            given.extend(wrapped::certificates(&inputs.read("--cert-chain", path)?, notes)?);
         }
         // Files of one chain overlap: each certificate counts once.
         let mut others: Vec<Base64Bytes> = Vec::new();
@@ -281,14 +281,14 @@ impl LowEvidence {
         Ok(devices)
     }
 
-    fn collateral(&self, inputs: &mut Inputs) -> Result<Collateral, InputError> {
+    fn collateral(&self, Reading { inputs, notes }: &mut Reading) -> Result<Collateral, InputError> {
         let mut sorted = Sorted::default();
         for path in &self.tdx_collateral {
             sorted.intel(&inputs.read("--tdx-collateral", path)?)?;
         }
         for path in &self.rim {
             let input = inputs.read("--rim", path)?;
-            let answered = wrapped::manifest(&input)?;
+            let answered = wrapped::manifest(&input, notes)?;
             let text = answered.as_deref().unwrap_or(input.text());
             if !form::is_manifest(text) {
                 let got = form::beginning(text);
@@ -361,7 +361,8 @@ fn policy(name: &str, inputs: &mut Inputs) -> Result<PolicyDocument, InputError>
 /// The verifier takes no byte beyond the quote's declared length, and a collector should have trimmed it. Files that
 /// are a whole buffer are trimmed here, aloud; anything else behind a quote stays, and is refused.
 fn unpadded(mut quote: Vec<u8>, notes: &mut Vec<String>) -> Vec<u8> {
-    /// Buffers of known collectors: the longest quotes of TDX 1.0, of 1.5 and of 1.5 with extensions, and 8,000 bytes.
+    /// Buffers of known collectors: a quote of version 4 has 4,936 bytes and one of version 5 over TDX 1.5 70 more, one
+    /// over its extended body 237 beyond that (seen with 4 more); and 8,000 bytes.
     const BUFFERS: [usize; 4] = [5_006, 5_243, 5_247, 8_000];
     const PAGE: usize = 4_096;
     let Ok(declared) = tdx::declared_len(&quote) else { return quote };

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tiltyard_attestation::collateral::{Bundle, BundleError, ItemKind, Manifest};
 use tiltyard_attestation::printable::plain_lines;
 use tiltyard_attestation::tdx::PcsAnswers;
-use tiltyard_attestation::{Collateral, Hex, TdxCollateral};
+use tiltyard_attestation::{Base64Bytes, Collateral, Hex, TdxCollateral};
 
 use super::error::InputError;
 use super::form::{self, contains};
@@ -77,16 +77,17 @@ impl Sorted {
         fill(place, list.clone(), input)
     }
 
-    /// A list of AMD's or NVIDIA's, told by its issuer.
+    /// A list of any vendor's, told by its issuer.
     pub(super) fn revocation_list(&mut self, input: &Input) -> Result<(), InputError> {
-        if contains(&input.der()?.concat(), b"Intel SGX") {
+        let lists = input.der()?;
+        // AMD's, Intel's and NVIDIA's have one form.
+        if let Some(other) = lists.iter().find(|list| ItemKind::NvidiaCrl.check(list).is_err()) {
+            return Err(input.form("a revocation list, DER or PEM", form::beginning(other)).into());
+        }
+        if lists.iter().any(|list| contains(list, b"Intel SGX")) {
             return self.intel_list(input);
         }
-        for list in input.der()? {
-            // AMD's, Intel's and NVIDIA's have one form.
-            if ItemKind::NvidiaCrl.check(&list).is_err() {
-                return Err(input.form("a revocation list, DER or PEM", form::beginning(&list)).into());
-            }
+        for list in lists {
             let lists = match contains(&list, b"NVIDIA") {
                 true => &mut self.collateral.nvidia_crls,
                 false => &mut self.collateral.snp_crls,
@@ -107,7 +108,16 @@ impl Sorted {
             (&pck_crl, "PCK revocation list"),
             (&root_crl, "root revocation list"),
         ];
-        if parts.iter().all(|(part, _)| part.is_none()) {
+        let absent = |(part, _): &(&Option<Vec<u8>>, _)| part.is_none();
+        if parts.iter().all(absent) {
+            return Ok(self.collateral);
+        }
+        if let Some(set) = self.collateral.tdx.first().filter(|_| parts[..4].iter().all(absent)) {
+            // Lists beside a whole set: what either of them revokes is revoked.
+            let mut more = set.clone();
+            more.pck_crl = pck_crl.map_or(more.pck_crl, Base64Bytes);
+            more.root_ca_crl = root_crl.map_or(more.root_ca_crl, Base64Bytes);
+            self.collateral.tdx.push(more);
             return Ok(self.collateral);
         }
         let missing: Vec<&str> =

@@ -1,4 +1,4 @@
-//! Input files in whatever form they come: binary or hex, DER or PEM.
+//! Input files in whatever form they come: binary, hex or base64, DER or PEM.
 
 use std::fs;
 use std::io;

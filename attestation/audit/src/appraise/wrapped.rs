@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use tiltyard_attestation::snp::{self, REPORT_LEN};
 
-use super::form::{base64, hex, pem_blocks};
+use super::form::{base64, hex, is_der, is_quote, pem_blocks};
 use super::read::{FileError, Input};
 
 /// Azure's paravisor puts its header before the report, and its own runtime data behind it.
@@ -26,16 +26,16 @@ pub(super) fn snp_report(content: Vec<u8>, notes: &mut Vec<String>) -> Vec<u8> {
 
 /// Certificates, leaf first: DER, PEM, hex or base64, the table that a hypervisor hands to its guest, or the answer of
 /// Azure's certificate service.
-pub(super) fn certificates(input: &Input) -> Result<Vec<Vec<u8>>, FileError> {
-    /// First bytes of its first row: the GUID of a VCEK or VLEK.
-    const TABLE_BEGINS: [&[u8]; 2] =
-        [b"\x63\xda\x75\x8d\xe6\x64\x45\x64", b"\xa8\x07\x4b\xc2\xa2\x5a\x48\x3e"];
-    let is_table = |content: &[u8]| TABLE_BEGINS.iter().any(|guid| content.starts_with(guid));
+pub(super) fn certificates(input: &Input, notes: &mut Vec<String>) -> Result<Vec<Vec<u8>>, FileError> {
     if input.starts_with(b'{') {
+        notes.push("the certificates were taken out of a JSON answer of a certificate service".to_owned());
         return of_service(input);
     }
     match input.content() {
-        Ok(content) if is_table(&content) => {
+        Ok(content) if snp::is_certificate_table(&content) => {
+            notes.push(
+                "the certificates were taken out of a table that a hypervisor handed to its guest".to_owned(),
+            );
             snp::certificates_of_table(&content).map_err(|error| input.form("a certificate table", error))
         }
         _ => input.der(),
@@ -51,8 +51,16 @@ fn of_service(input: &Input) -> Result<Vec<Vec<u8>>, FileError> {
     }
     const EXPECTED: &str = "certificates, or JSON with PEM in members vcekCert and certificateChain";
     let answer: Answer = serde_json::from_slice(input.text()).map_err(|error| input.form(EXPECTED, error))?;
-    let mut all = pem_blocks(&answer.vcek_cert).map_err(|got| input.form(EXPECTED, got))?;
-    all.extend(pem_blocks(&answer.certificate_chain).map_err(|got| input.form(EXPECTED, got))?);
+    let blocks = |text: &str| match pem_blocks(text) {
+        Ok(blocks) if blocks.iter().all(|block| is_der(block)) => Ok(blocks),
+        Ok(_) => Err(input.form(EXPECTED, "PEM blocks that are not DER")),
+        Err(got) => Err(input.form(EXPECTED, got)),
+    };
+    let (mut all, chain) = (blocks(&answer.vcek_cert)?, blocks(&answer.certificate_chain)?);
+    if all.len() != 1 {
+        return Err(input.form("one certificate in member vcekCert", all.len()));
+    }
+    all.extend(chain);
     Ok(all)
 }
 
@@ -70,15 +78,15 @@ pub(super) fn quote(input: &Input, notes: &mut Vec<String>) -> Result<Option<Vec
     const EXPECTED: &str = "a quote, or JSON with one as hex or base64 in member quote";
     let answer: Answer = serde_json::from_slice(input.text()).map_err(|error| input.form(EXPECTED, error))?;
     let text = answer.quote.as_bytes();
-    let bytes =
-        hex(text).or_else(|| base64(text)).ok_or_else(|| input.form(EXPECTED, "another text there"))?;
+    let bytes = hex(text).or_else(|| base64(text)).filter(|bytes| is_quote(bytes));
+    let bytes = bytes.ok_or_else(|| input.form(EXPECTED, "another text there"))?;
     notes
         .push("the quote was taken out of a JSON answer; what stands beside it was not looked at".to_owned());
     Ok(Some(bytes))
 }
 
 /// The manifest in base64, where the file has it so: by itself, or as member `rim` of an answer of NVIDIA's service.
-pub(super) fn manifest(input: &Input) -> Result<Option<Vec<u8>>, FileError> {
+pub(super) fn manifest(input: &Input, notes: &mut Vec<String>) -> Result<Option<Vec<u8>>, FileError> {
     #[derive(Deserialize)]
     struct Answer {
         rim: String,
@@ -89,5 +97,6 @@ pub(super) fn manifest(input: &Input) -> Result<Option<Vec<u8>>, FileError> {
     const EXPECTED: &str = "a manifest, or an answer of NVIDIA's service with one as base64 in member rim";
     let answer: Answer = serde_json::from_slice(input.text()).map_err(|error| input.form(EXPECTED, error))?;
     let xml = STANDARD.decode(answer.rim.trim()).map_err(|_| input.form(EXPECTED, "another text there"))?;
+    notes.push("a manifest was taken out of a JSON answer of NVIDIA's service".to_owned());
     Ok(Some(xml))
 }

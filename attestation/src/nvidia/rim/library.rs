@@ -84,9 +84,12 @@ impl Library {
             .map(|&(source, version)| (source, version, self.choose(source, version, reported)))
             .collect();
         for (source, version, opened) in &chosen {
-            match opened {
-                Some(opened) => opened.used.store(true, Ordering::Relaxed),
-                None => trace.lacks(format_args!("{source} manifest {} {version}", reported.chip)),
+            if let Some(opened) = opened {
+                opened.used.store(true, Ordering::Relaxed);
+            }
+            let claimed = opened.and_then(|opened| opened.claimed.as_deref());
+            if !claimed.is_some_and(|manifest| fits(manifest, *source, version, reported.chip)) {
+                trace.lacks(format_args!("{source} manifest {} {version}", reported.chip));
             }
         }
         authentic::note(chosen.iter().filter_map(|(_, _, opened)| *opened), trace);

@@ -13,6 +13,7 @@ use tiltyard_provisioning::charter::{
 
 use super::{DOCUMENT_MAX_BYTES, unlock};
 use crate::cli::{CharterSignArgs, Facts, OutputForm, path_text};
+use crate::error::shown;
 use crate::file::Target;
 use crate::identity::Secret;
 use crate::{BrokerError, now, read_limited};
@@ -148,7 +149,7 @@ fn refused(error: CharterError) -> BrokerError {
 impl Facts for Signed {
     fn lines(&self) -> Vec<String> {
         let state = if self.complete { "signed by both parties" } else { "the other party signs next" };
-        vec![format!("p        {}", self.p), format!("envelope {} ({state})", self.envelope.display())]
+        vec![format!("p        {}", self.p), format!("envelope {} ({state})", shown(&self.envelope))]
     }
 }
 

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use tiltyard_attestation::collateral::{
-    BUNDLE_MAX_BYTES, Bundle, BundleError, Fetched, ITEMS_MAX, ItemKind, Manifest,
+    BUNDLE_MAX_BYTES, Bundle, BundleError, CollateralReadError, Fetched, ITEMS_MAX, ItemKind, Manifest,
 };
 use tiltyard_attestation::nvidia::rim::{AuthenticRim, RimError};
 use tiltyard_attestation::{Collateral, Hex, Links, TrustAnchors};
 
 use super::unlock;
 use crate::cli::{CollateralSignArgs, Facts, OutputForm, path_text};
+use crate::error::shown;
 use crate::file::{Target, read_regular};
 use crate::identity::Secret;
 use crate::{BrokerError, now, read_limited};
@@ -79,8 +80,13 @@ pub(super) fn sign(args: &CollateralSignArgs, form: OutputForm) -> Result<(), Br
 /// Collateral as it stands in a file: a bundle that `key` signed, or JSON.
 pub(super) fn read(path: &Path, key: &Hex<32>) -> Result<Collateral, BrokerError> {
     let bytes = read_limited(path, COLLATERAL_MAX_BYTES)?;
-    Collateral::from_file(&bytes, Some(key))
-        .map_err(|error| BrokerError::Document { path: path.into(), what: error.to_string() })
+    Collateral::from_file(&bytes, Some(key)).map_err(|error| match error {
+        // Signed by somebody else, or changed since.
+        CollateralReadError::Bundle(error) if !matches!(error, BundleError::Archive(_)) => {
+            BrokerError::refused("E_COLLATERAL", format!("{}: {error}", path.display()))
+        }
+        error => BrokerError::Document { path: path.into(), what: error.to_string() },
+    })
 }
 
 /// Every file of a folder's folders, by the two names of its path: regular files only, and no more in all than a
@@ -152,7 +158,7 @@ impl Facts for Signed {
     fn lines(&self) -> Vec<String> {
         let stale = self.stale_before.iter().map(|item| format!("stale earlier: {item}"));
         [
-            format!("bundle   {}, {} items", self.bundle.display(), self.items),
+            format!("bundle   {}, {} items", shown(&self.bundle), self.items),
             format!("manifest {}", self.manifest),
             format!("key      {}", self.key),
             format!("expires  {} (Unix seconds)", self.expires_at),

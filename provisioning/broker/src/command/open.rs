@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::unlock;
 use crate::cli::{Facts, OpenArgs, OutputForm};
+use crate::error::shown;
 use crate::file::make_folder;
 use crate::identity::Unlocked;
 use crate::store::{self, deks};
@@ -81,7 +82,7 @@ fn open_object(home: &Unlocked, args: &OpenArgs) -> Result<Opened, BrokerError> 
     for (name, part) in parts {
         let file = args.out.join(name);
         write_private(&file, &part)?;
-        files.push(file.to_string_lossy().into_owned());
+        files.push(shown(&file));
     }
     let (sha256, len_bytes) = (Hex::sha256(&plaintext), plaintext.len() as u64);
     Ok(Opened { key_id: args.key_id.clone(), files, sha256, len_bytes })

@@ -15,6 +15,7 @@ use tiltyard_provisioning::keyid::{KeyId, Split};
 
 use super::{progress, unlock, write_object};
 use crate::cli::{Facts, OutputForm, SealArgs, path_text};
+use crate::error::shown;
 use crate::file::make_folder;
 use crate::identity::{Secret, Unlocked};
 use crate::store::deks::{self, Wrapped};
@@ -170,7 +171,7 @@ impl Facts for Sealed {
                 "{}\n  manifest {} ({})\n  {} objects, {bytes} bytes",
                 split.key_id,
                 split.manifest_sha256,
-                split.envelope.display(),
+                shown(&split.envelope),
                 split.objects.len(),
             ));
         }

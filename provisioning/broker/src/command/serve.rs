@@ -14,9 +14,10 @@ use tokio::task::JoinHandle;
 
 use super::{DOCUMENT_MAX_BYTES, collateral, read_document};
 use crate::cli::{Facts, OutputForm, ServeArgs};
+use crate::file::Target;
 use crate::protocol::{Core, Setup};
 use crate::serve::{acceptor, serve as run};
-use crate::{BrokerError, Home, Passphrase, now, read_limited, write_private};
+use crate::{BrokerError, Home, Passphrase, now, read_limited};
 
 #[derive(Serialize)]
 struct Serving {
@@ -28,6 +29,7 @@ struct Serving {
 
 pub(super) fn serve(args: &ServeArgs, form: OutputForm) -> Result<(), BrokerError> {
     let home = Home::open(&args.home.dir)?;
+    let port_file = args.port_file.as_deref().map(|path| port_file(path, &home, args)).transpose()?;
     let lock = home.lock_for_serving()?;
     let unlocked = home.unlock(&Passphrase::read(args.home.passphrase)?)?;
     let own_key = unlocked.broker("serve")?.signing_key;
@@ -52,8 +54,8 @@ pub(super) fn serve(args: &ServeArgs, form: OutputForm) -> Result<(), BrokerErro
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         // Before anybody can know that it serves: until then SIGHUP ends it.
         let reload = reload(args, own_key, Arc::clone(&core)).map_err(failed)?;
-        if let Some(path) = &args.port_file {
-            write_private(path, format!("{}\n", address.port()).as_bytes())?;
+        if let Some(file) = &port_file {
+            file.write(format!("{}\n", address.port()).as_bytes())?;
         }
         Serving { address, p: core.charter().p(), anchors: core.anchors().to_string() }.print(form)?;
         let stop = async {
@@ -68,6 +70,15 @@ pub(super) fn serve(args: &ServeArgs, form: OutputForm) -> Result<(), BrokerErro
     })?;
     drop(lock);
     Ok(())
+}
+
+/// Where the port is told: within the home it may be, over what the home keeps or the command reads it may not.
+fn port_file(path: &Path, home: &Home, args: &ServeArgs) -> Result<Target, BrokerError> {
+    let files = home.files();
+    let inputs = [Some(&args.charter), args.anchors.as_ref(), args.collateral.as_ref()];
+    let kept: Vec<&Path> =
+        files.iter().chain(inputs.into_iter().flatten()).map(|path| path.as_path()).collect();
+    Target::new(path, &kept)
 }
 
 /// Reads the collateral again at every SIGHUP. A file that is not collateral is told on stderr, and the one before stays.

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{read_document, unlock, write_object};
 use crate::cli::{Facts, OutputForm, SubmitArgs, path_text};
+use crate::error::shown;
 use crate::file::make_folder;
 use crate::identity::Secret;
 use crate::{BrokerError, PublicIdentity, read_limited, write_private};
@@ -119,8 +120,8 @@ impl Facts for Submitted {
     fn lines(&self) -> Vec<String> {
         vec![
             format!("submission {}", self.submission),
-            format!("  give to the operator: {}", self.handover.display()),
-            format!("  and to the hosts:     {}", self.object.display()),
+            format!("  give to the operator: {}", shown(&self.handover)),
+            format!("  and to the hosts:     {}", shown(&self.object)),
         ]
     }
 }

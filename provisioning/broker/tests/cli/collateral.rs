@@ -250,7 +250,8 @@ fn a_result_goes_to_a_file_of_its_own() {
         assert_eq!(trial.run(&format!("{sign} {out}")).failure(), (1, "E_KEPT"), "{out}");
     }
     nix::unistd::mkfifo(&trial.path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    for out in ["pipe", "vendors", "/dev/null"] {
+    let _socket = std::os::unix::net::UnixListener::bind(trial.path("socket")).unwrap();
+    for out in ["pipe", "vendors", "socket"] {
         assert_eq!(trial.run(&SIGN.replace("site.tar", out)).failure(), (1, "E_NOT_A_FILE"), "{out}");
     }
     assert_eq!(kept.map(|name| fs::read(trial.path(name)).unwrap()), before);
