@@ -12,6 +12,7 @@ mod cipher;
 mod context;
 mod file;
 mod opener;
+mod parallel;
 mod sealer;
 
 #[cfg(test)]
@@ -26,9 +27,10 @@ use zeroize::Zeroizing;
 use crate::dek::Dek;
 use cipher::ChunkCipher;
 
-pub use context::{ObjectContext, ObjectKind};
-pub use file::open_file;
-pub use opener::{Opener, ReadAt};
+pub use context::{Context, ObjectContext, ObjectKind};
+pub use file::{SealedFile, open_file, seal_file};
+pub use opener::{Opener, ReadAt, WriteAt};
+pub use parallel::{open_between, seal_between};
 pub use sealer::{Sealed, Sealer};
 
 /// Salt and commitment, in bytes.
@@ -64,6 +66,8 @@ pub enum ContainerError {
     ChunkRange { count: u64, got: u64 },
     #[error("E_TOO_LARGE: expected at most {expected} bytes, found {got}")]
     TooLarge { expected: u64, got: u64 },
+    #[error("E_SOURCE_CHANGED: the source was written to while it was sealed\nSeal it again once it rests.")]
+    SourceChanged,
     #[error("E_RANDOM: the random source gave no bytes")]
     Random,
     #[error("E_IO: {0}")]
@@ -81,6 +85,7 @@ impl ContainerError {
             Self::ChunkAuth { .. } => "E_CHUNK_AUTH",
             Self::ChunkRange { .. } => "E_CHUNK_RANGE",
             Self::TooLarge { .. } => "E_TOO_LARGE",
+            Self::SourceChanged => "E_SOURCE_CHANGED",
             Self::Random => "E_RANDOM",
             Self::Io(_) => "E_IO",
         }

@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::fs::{self, File};
+use std::io;
+use std::sync::Mutex;
 
 use ring::rand::{SecureRandom, SystemRandom};
 use tiltyard_attestation::Hex;
 use tiltyard_provisioning::container::{
-    CHUNK_BYTES, ContainerError, HEADER_BYTES, ObjectContext, ObjectKind, Opener, SEALED_CHUNK_BYTES, Sealer,
-    open, open_expected, open_file, plaintext_len, seal, sealed_len,
+    CHUNK_BYTES, ContainerError, Context, HEADER_BYTES, ObjectContext, ObjectKind, Opener,
+    SEALED_CHUNK_BYTES, Sealer, WriteAt, open, open_between, open_expected, open_file, plaintext_len, seal,
+    seal_between, seal_file, sealed_len,
 };
 use tiltyard_provisioning::dek::{Dek, KeyError};
 use tiltyard_provisioning::keyid::Split;
@@ -27,6 +30,10 @@ fn context() -> ObjectContext {
         name: Hex([7; 16]),
         index: 3,
     }
+}
+
+fn bound() -> Context {
+    Context::from(&context())
 }
 
 fn dek() -> Dek {
@@ -236,18 +243,178 @@ fn a_file_appears_whole_or_not_at_all() {
     fs::write(&source, &bad).unwrap();
     let sealed_file = File::open(&source).unwrap();
     let rng = SystemRandom::new();
-    assert_eq!(refusal(open_file(&dek, &context(), &sealed_file, &destination, &rng)), "E_CHUNK_AUTH");
+    assert_eq!(refusal(open_file(&dek, &bound(), &sealed_file, &destination, 2, &rng)), "E_CHUNK_AUTH");
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["object"]);
 
     fs::write(&source, &good).unwrap();
     let sealed_file = File::open(&source).unwrap();
-    let len = open_file(&dek, &context(), &sealed_file, &destination, &rng).unwrap();
+    let len = open_file(&dek, &bound(), &sealed_file, &destination, 2, &rng).unwrap();
     assert_eq!(len, plaintext.len() as u64);
     assert_eq!(fs::read(&destination).unwrap(), plaintext);
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(fs::metadata(&destination).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+/// Memory that is written at any place, as a file is.
+#[derive(Default)]
+struct Memory(Mutex<Vec<u8>>);
+
+impl WriteAt for Memory {
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        let (mut memory, from) = (self.0.lock().unwrap(), usize::try_from(offset).unwrap());
+        let end = from + buf.len();
+        if memory.len() < end {
+            memory.resize(end, 0);
+        }
+        memory[from..end].copy_from_slice(buf);
+        Ok(())
+    }
+}
+
+#[test]
+fn several_threads_seal_and_open_what_one_does() {
+    let (dek, rng) = (dek(), SystemRandom::new());
+    let range = 32 * CHUNK_BYTES;
+    for len in [0, 1, CHUNK_BYTES, range - 1, range, range + 1, 5 * range, 7 * range + 3 * CHUNK_BYTES + 5] {
+        let plaintext = bytes(len);
+        for threads in [0, 1, 2, 3, 200] {
+            let object = Memory::default();
+            let source = (&&plaintext[..], len as u64);
+            let header = seal_between(&dek, &bound(), source, &object, threads, &rng).unwrap();
+            let object = object.0.into_inner().unwrap();
+            assert_eq!(
+                (object.len() as u64, &object[..HEADER_BYTES]),
+                (sealed_len(len as u64), &header.0[..])
+            );
+            assert_eq!(*open(&dek, &context(), &object).unwrap(), plaintext, "{len} by {threads}");
+            let opener = Opener::of(&dek, &bound(), &object[..], object.len() as u64).unwrap();
+            let out = Memory::default();
+            assert_eq!(open_between(&opener, &out, threads).unwrap(), len as u64);
+            assert_eq!(out.0.into_inner().unwrap(), plaintext, "{len} by {threads}");
+        }
+        let short = (&&plaintext[..], len as u64 + 1);
+        assert_eq!(refusal(seal_between(&dek, &bound(), short, &Memory::default(), 2, &rng)), "E_IO");
+    }
+}
+
+#[test]
+fn several_threads_name_the_first_bad_chunk() {
+    let dek = dek();
+    let mut object = sealed(&dek, &bytes(300 * CHUNK_BYTES));
+    for chunk in [70, 131, 290] {
+        object[HEADER_BYTES + chunk * SEALED_CHUNK_BYTES] ^= 1;
+    }
+    for _ in 0..20 {
+        let opener = Opener::of(&dek, &bound(), &object[..], object.len() as u64).unwrap();
+        let error = open_between(&opener, &Memory::default(), 4).err();
+        assert!(matches!(error, Some(ContainerError::ChunkAuth { index: 70 })), "{error:?}");
+    }
+}
+
+/// Every cut, every flipped bit, and chunks that were swapped, repeated, dropped or spliced in from another object of the
+/// same key and context: none gives a byte of plaintext to whoever asked for the whole.
+#[test]
+fn no_damage_to_an_object_of_four_chunks_is_opened() {
+    let dek = dek();
+    let plaintext = bytes(3 * CHUNK_BYTES + 100);
+    let good = sealed(&dek, &plaintext);
+    let other = sealed(&dek, &bytes(3 * CHUNK_BYTES + 100));
+    assert_eq!(*open(&dek, &context(), &good).unwrap(), plaintext);
+    for len in 0..good.len() {
+        assert!(open(&dek, &context(), &good[..len]).is_err(), "cut to {len}");
+    }
+    for more in 1..=64 {
+        let longer = [good.as_slice(), &vec![0; more]].concat();
+        assert!(open(&dek, &context(), &longer).is_err(), "{more} bytes more");
+    }
+    let mut bent = good.clone();
+    for bit in 0..good.len() * 8 {
+        bent[bit / 8] ^= 1 << (bit % 8);
+        assert!(open(&dek, &context(), &bent).is_err(), "bit {bit}");
+        bent[bit / 8] ^= 1 << (bit % 8);
+    }
+    let parts = |object: &[u8]| -> Vec<Vec<u8>> {
+        let (header, body) = object.split_at(HEADER_BYTES);
+        [header.to_vec()].into_iter().chain(body.chunks(SEALED_CHUNK_BYTES).map(<[u8]>::to_vec)).collect()
+    };
+    let (own, foreign) = (parts(&good), parts(&other));
+    let refused = |what: String, parts: Vec<Vec<u8>>| {
+        assert!(open(&dek, &context(), &parts.concat()).is_err(), "{what}");
+    };
+    for a in 1..own.len() {
+        for b in a + 1..own.len() {
+            let mut swapped = own.clone();
+            swapped.swap(a, b);
+            refused(format!("chunks {a} and {b} swapped"), swapped);
+        }
+        let mut dropped = own.clone();
+        dropped.remove(a);
+        refused(format!("chunk {a} dropped"), dropped);
+        let mut twice = own.clone();
+        twice.insert(a, own[a].clone());
+        refused(format!("chunk {a} twice"), twice);
+        let mut spliced = own.clone();
+        spliced[a] = foreign[a].clone();
+        refused(format!("chunk {a} of another object"), spliced);
+    }
+    let mut header = own;
+    header[0] = foreign[0].clone();
+    refused("the header of another object".into(), header);
+}
+
+#[test]
+fn a_sealed_file_appears_whole_and_takes_the_place_of_the_old_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (dek, rng, plaintext) = (dek(), SystemRandom::new(), bytes(100 * CHUNK_BYTES + 9));
+    fs::write(path("plain"), &plaintext).unwrap();
+    let source = File::open(path("plain")).unwrap();
+    let mut salts = Vec::new();
+    for _ in 0..2 {
+        let made = seal_file(&dek, &bound(), &source, &path("object"), 2, &rng).unwrap();
+        let object = fs::read(path("object")).unwrap();
+        assert_eq!((made.len_bytes, &made.header.0[..]), (object.len() as u64, &object[..HEADER_BYTES]));
+        assert_eq!(*open(&dek, &context(), &object).unwrap(), plaintext);
+        salts.push(object[..24].to_vec());
+    }
+    assert_ne!(salts[0], salts[1]);
+    // Nothing can be made in a folder that is not there, and nothing is left in one that is.
+    assert_eq!(refusal(seal_file(&dek, &bound(), &source, &path("absent/object"), 2, &rng)), "E_IO");
+    fs::create_dir(path("folder")).unwrap();
+    assert_eq!(refusal(seal_file(&dek, &bound(), &source, &path("folder"), 2, &rng)), "E_IO");
+    let mut left: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["folder", "object", "plain"]);
+}
+
+#[test]
+fn a_source_that_changes_while_it_is_sealed_gives_no_object() {
+    use std::io::Write;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("plain"), bytes(1000 * CHUNK_BYTES)).unwrap();
+    let source = File::open(path("plain")).unwrap();
+    let (started, done) = (AtomicBool::new(false), AtomicBool::new(false));
+    let refused = std::thread::scope(|scope| {
+        // Somebody writes before, while and after it is sealed.
+        scope.spawn(|| {
+            let mut file = fs::OpenOptions::new().append(true).open(path("plain")).unwrap();
+            while !done.load(Ordering::Relaxed) {
+                file.write_all(b"more").unwrap();
+                started.store(true, Ordering::Relaxed);
+            }
+        });
+        while !started.load(Ordering::Relaxed) {}
+        let sealed = seal_file(&dek(), &bound(), &source, &path("object"), 2, &SystemRandom::new());
+        done.store(true, Ordering::Relaxed);
+        sealed
+    });
+    assert_eq!(refusal(refused), "E_SOURCE_CHANGED");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the source alone");
 }
 
 #[test]

@@ -10,8 +10,8 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 use tiltyard_attestation::Hex;
 use tiltyard_provisioning::charter;
 use tiltyard_provisioning::dataset::{
-    Layout, Mapping, OpenError, OpenedSplit, SealError, SealKeys, SealParams, SealedDataset, SealedSplit,
-    loss_leaf, losses_root, open_split, read_jsonl, seal_dataset,
+    Fields, Format, Layout, Mapping, OpenError, OpenedSplit, SealError, SealKeys, SealParams, SealedDataset,
+    SealedSplit, loss_leaf, losses_root, open_split, read_rows, seal_dataset,
 };
 use tiltyard_provisioning::dek::{Dek, Kek, WrapAad, WrapKind};
 use tiltyard_provisioning::dsse::Envelope;
@@ -53,7 +53,7 @@ impl Owner {
     }
 
     fn seal(&self, source: &str, params: &SealParams) -> Result<SealedDataset, SealError> {
-        let rows = read_jsonl(source.as_bytes(), &params.mapping).unwrap();
+        let rows = read_rows(Format::Jsonl, source.as_bytes(), &params.mapping).unwrap().rows;
         let keys = SealKeys { train: &self.train, test: &self.test, kek: &self.kek, owner: &self.signing };
         seal_dataset(rows, params, &keys, &SystemRandom::new())
     }
@@ -84,10 +84,12 @@ fn params() -> SealParams {
         version: 1,
         prev: None,
         mapping: Mapping {
-            instruction: "q".into(),
-            input: None,
-            output: "a".into(),
-            system: None,
+            fields: Fields::Instruct {
+                instruction: "q".into(),
+                input: None,
+                output: "a".into(),
+                system: None,
+            },
             group_columns: vec![],
         },
         test_rows: 20,
@@ -497,7 +499,7 @@ fn a_thousand_rows_keep_their_bytes() {
     let long: String = (0..1000)
         .map(|i| format!("{{\"q\":\"{}\",\"a\":\"\\u0000\\t\u{1f600}{i}\"}}\n", "é".repeat(i % 300) + "x"))
         .collect();
-    let rows = read_jsonl(long.as_bytes(), &params().mapping).unwrap();
+    let rows = read_rows(Format::Jsonl, long.as_bytes(), &params().mapping).unwrap().rows;
     let expected: BTreeSet<Vec<u8>> = rows.iter().map(|row| row.canonical().to_vec()).collect();
     let sealed = owner.seal(&long, &params()).unwrap();
     let opened: Vec<Zeroizing<Vec<u8>>> =

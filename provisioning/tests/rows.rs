@@ -3,21 +3,23 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use tiltyard_provisioning::dataset::{
-    LINE_MAX_BYTES, Mapping, ROW_MAX_BYTES, RowError, RowProblem, read_jsonl,
+    Fields, Format, LINE_MAX_BYTES, Mapping, ROW_MAX_BYTES, RowError, RowProblem, read_rows,
 };
 
 fn mapping() -> Mapping {
-    Mapping {
+    let fields = Fields::Instruct {
         instruction: "question".into(),
         input: Some("context".into()),
         output: "answer".into(),
         system: None,
-        group_columns: vec![],
-    }
+    };
+    Mapping { fields, group_columns: vec![] }
 }
 
+/// The rows, or the first problem.
 fn read(source: &[u8]) -> Result<Vec<String>, RowError> {
-    let rows = read_jsonl(source, &mapping())?;
+    let rows = read_rows(Format::Jsonl, source, &mapping());
+    let rows = rows.map_err(|report| report.problems.into_iter().next().unwrap())?.rows;
     Ok(rows.iter().map(|row| String::from_utf8(row.canonical().to_vec()).unwrap()).collect())
 }
 
@@ -174,8 +176,9 @@ fn a_line_without_end_is_not_read_to_its_end() {
             Ok(out.len())
         }
     }
-    let error = read_jsonl(std::io::BufReader::new(Endless(0)), &mapping()).err().unwrap();
-    assert_eq!(error.problem, RowProblem::LineTooLong);
+    let report = read_rows(Format::Jsonl, std::io::BufReader::new(Endless(0)), &mapping()).err().unwrap();
+    assert!(report.stopped);
+    assert_eq!(report.problems[0].problem, RowProblem::LineTooLong);
 }
 
 #[test]

@@ -25,6 +25,21 @@ pub fn read_limited(path: &Path, max_bytes: u64) -> Result<Vec<u8>, BrokerError>
     Ok(bytes)
 }
 
+/// A regular file, opened to be read; a pipe would wait for ever.
+pub(crate) fn open_regular(path: &Path) -> Result<File, BrokerError> {
+    let failed = |source| BrokerError::io("read", path, source);
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    match metadata.is_file() {
+        true => Ok(file),
+        false => {
+            let got = if metadata.is_dir() { "a folder" } else { "something else" };
+            Err(BrokerError::NotAFile { path: path.into(), got })
+        }
+    }
+}
+
 /// The bytes of a regular file and when it was last changed, in Unix seconds: for folders that others may write to.
 ///
 /// A link would bring in whatever it points to, and a pipe would wait for ever; neither is followed or read.
@@ -107,6 +122,11 @@ impl Target {
             Some(kept) => Err(BrokerError::Kept { path: path.into(), kept: (*kept).into() }),
             None => Ok(Self(place)),
         }
+    }
+
+    /// Where it is, behind every link.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 
     /// Writes it as [`write_private`] does.

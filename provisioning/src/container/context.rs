@@ -18,6 +18,27 @@ pub struct ObjectContext {
     pub index: u32,
 }
 
+/// What a container is bound to beside its key: 32 bytes that are the same when it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Context([u8; 32]);
+
+impl Context {
+    /// Any 32 bytes, for containers of others; objects of ours have [`ObjectContext`].
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    pub(super) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl From<&ObjectContext> for Context {
+    fn from(object: &ObjectContext) -> Self {
+        Self(object.digest())
+    }
+}
+
 /// What an object holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]

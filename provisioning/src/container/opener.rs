@@ -7,7 +7,8 @@ use zeroize::Zeroizing;
 
 use super::cipher::ChunkCipher;
 use super::{
-    CHUNK_BYTES, ContainerError, HEADER_BYTES, ObjectContext, SEALED_CHUNK_BYTES, TAG_BYTES, plaintext_len,
+    CHUNK_BYTES, ContainerError, Context, HEADER_BYTES, ObjectContext, SEALED_CHUNK_BYTES, TAG_BYTES,
+    plaintext_len,
 };
 use crate::dek::Dek;
 
@@ -15,6 +16,12 @@ use crate::dek::Dek;
 pub trait ReadAt {
     /// Fills `buf` from `offset`; an error when there are fewer bytes.
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
+}
+
+/// Bytes that can be written at any position, by several threads at once.
+pub trait WriteAt {
+    /// Writes all of `buf` at `offset`.
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
 }
 
 /// A sealed object whose commitment matched: it belongs to this key and context.
@@ -35,6 +42,11 @@ impl<R: ReadAt> Opener<R> {
     /// Errors: `E_HEADER_SHORT`, `E_TRUNCATED`, `E_TOO_LARGE`, `E_COMMITMENT`, `E_IO`.
     pub fn new(dek: &Dek, context: &ObjectContext, inner: R, len_bytes: u64) -> Result<Self, ContainerError> {
         Self::in_context(dek, &context.digest(), inner, len_bytes)
+    }
+
+    /// [`Opener::new`], for a container of any context.
+    pub fn of(dek: &Dek, context: &Context, inner: R, len_bytes: u64) -> Result<Self, ContainerError> {
+        Self::in_context(dek, context.bytes(), inner, len_bytes)
     }
 
     pub(super) fn in_context(
@@ -114,7 +126,7 @@ impl<R: ReadAt> Opener<R> {
         Ok(out)
     }
 
-    fn open_onto(&self, index: u64, out: &mut Vec<u8>) -> Result<(), ContainerError> {
+    pub(super) fn open_onto(&self, index: u64, out: &mut Vec<u8>) -> Result<(), ContainerError> {
         let count = self.chunks();
         if index >= count {
             return Err(ContainerError::ChunkRange { count, got: index });
@@ -147,6 +159,18 @@ fn grown(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
 impl ReadAt for File {
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         FileExt::read_exact_at(self, buf, offset)
+    }
+}
+
+impl ReadAt for &File {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        FileExt::read_exact_at(*self, buf, offset)
+    }
+}
+
+impl WriteAt for File {
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        FileExt::write_all_at(self, buf, offset)
     }
 }
 

@@ -16,6 +16,8 @@ use crate::manifest::Padding;
 pub(super) struct Index {
     pub(super) v: u8,
     pub(super) split: Split,
+    /// What the rows are for: instruct, chat, dpo or grpo.
+    pub(super) kind: String,
     /// Fields that rows may have.
     pub(super) fields: Vec<String>,
     pub(super) rows: u64,

@@ -16,15 +16,30 @@ const INTEGER_BOUND: f64 = 9_223_372_036_854_775_808.0;
 
 /// One line's object. Errors say what is wrong and never what stands there.
 pub(super) fn object(line: &str) -> Result<Map<String, Value>, RowProblem> {
-    let refused = Cell::new(None);
-    let mut reader = serde_json::Deserializer::from_str(line);
-    let value = Strict { depth: 1, refused: &refused }
-        .deserialize(&mut reader)
-        .and_then(|value| reader.end().map(|()| value))
-        .map_err(|error| refused.take().unwrap_or(RowProblem::NotJson { byte: error.column() as u64 }))?;
-    match value {
+    match value(line)? {
         Value::Object(object) => Ok(object),
         _ => Err(RowProblem::NotAnObject),
+    }
+}
+
+/// One value of any kind, by the same rules.
+pub(super) fn value(text: &str) -> Result<Value, RowProblem> {
+    let refused = Cell::new(None);
+    let mut reader = serde_json::Deserializer::from_str(text);
+    Strict { depth: 1, refused: &refused }
+        .deserialize(&mut reader)
+        .and_then(|value| reader.end().map(|()| value))
+        .map_err(|error| refused.take().unwrap_or(RowProblem::NotJson { byte: error.column() as u64 }))
+}
+
+/// One value within a longer text; the cell says why one was refused.
+pub(super) struct Element<'a>(pub(super) &'a Cell<Option<RowProblem>>);
+
+impl<'de> DeserializeSeed<'de> for Element<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(Strict { depth: 1, refused: self.0 })
     }
 }
 

@@ -1,12 +1,18 @@
-use std::io::{self, BufRead, Read};
+//! Canonical rows, and what is wrong with those that are refused; never what stands in them.
+
+use std::fmt;
+use std::io;
+use std::ops::ControlFlow;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::json;
+use super::mapping::{Fate, Mapping, Refusal};
+use super::source::Format;
 
-/// Longest source line, in bytes, without its line feed.
+/// Longest source line or record, in bytes, without its line feed.
 pub const LINE_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Longest canonical row, in bytes.
 pub const ROW_MAX_BYTES: usize = 1024 * 1024;
@@ -14,27 +20,8 @@ pub const ROW_MAX_BYTES: usize = 1024 * 1024;
 pub const ROWS_MAX: u64 = 1_000_000_000;
 /// Most bytes of canonical rows of one dataset: they are held in memory.
 pub const DATASET_MAX_BYTES: u64 = 4 << 30;
-
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
-/// Which source column fills which field of an instruct row, and which columns keep rows together.
-///
-/// Columns that are not named here are dropped.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Mapping {
-    /// Required field.
-    pub instruction: String,
-    /// Optional field: absent, null and empty are the same.
-    pub input: Option<String>,
-    /// Required field.
-    pub output: String,
-    /// Optional field: absent, null and empty are the same.
-    pub system: Option<String>,
-    /// Rows with equal values in all of these stay on one side of the split (customer, document). Empty:
-    /// only equal rows stay together.
-    pub group_columns: Vec<String>,
-}
+/// Problems that a report lists; the others are counted.
+pub const PROBLEMS_LISTED: usize = 100;
 
 /// One row in canonical form (RFC 8785), with what it is grouped by. Wiped when dropped.
 pub struct Row {
@@ -42,19 +29,44 @@ pub struct Row {
     group: Option<Zeroizing<Vec<u8>>>,
 }
 
+/// The rows that a source gave, and how it went.
+pub struct Rows {
+    pub rows: Vec<Row>,
+    pub report: Report,
+}
+
+/// What was found in a source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    pub format: Format,
+    /// Rows that were looked at.
+    pub source_rows: u64,
+    /// Rows that will be sealed.
+    pub kept: u64,
+    /// Rows that the rules of their kind leave out.
+    pub dropped: u64,
+    /// Rows that must be mended first; the source is then refused as a whole.
+    pub refused: u64,
+    /// The first of them, [`PROBLEMS_LISTED`] at most.
+    pub problems: Vec<RowError>,
+    /// Reading ended at the last problem: what follows was not looked at.
+    pub stopped: bool,
+}
+
 /// Which source row was refused, and why; never what stands in it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("E_ROW: row {number}{}: {problem}", column_text(.column))]
 pub struct RowError {
-    /// Line in the source, from 1.
+    /// Line of a text, element of a JSON array, row of a Parquet file; from 1.
     pub number: u64,
     /// Source column, where one is to blame.
     pub column: Option<String>,
+    #[serde(serialize_with = "told")]
     pub problem: RowProblem,
 }
 
 /// What is wrong with a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RowProblem {
     #[error("expected UTF-8")]
@@ -67,6 +79,8 @@ pub enum RowProblem {
     NotJson { byte: u64 },
     #[error("expected a JSON object, found another JSON value")]
     NotAnObject,
+    #[error("expected a list of objects, found another JSON value")]
+    NotAnArray,
     #[error("expected every key once")]
     DuplicateKey,
     #[error("expected nesting up to {}", json::DEPTH_MAX)]
@@ -79,6 +93,14 @@ pub enum RowProblem {
     Empty,
     #[error("expected a string")]
     NotAString,
+    #[error("expected a list of messages")]
+    NotAList,
+    #[error("expected {expected} values as the header has names, found {got}")]
+    Ragged { expected: u64, got: u64 },
+    #[error("expected every column name once")]
+    DuplicateColumn,
+    #[error("expected a header with names of columns")]
+    NoHeader,
     #[error("expected at most {ROW_MAX_BYTES} bytes in a row")]
     RowTooLong,
     #[error("expected at most {ROWS_MAX} rows")]
@@ -89,43 +111,46 @@ pub enum RowProblem {
     Io(io::ErrorKind),
 }
 
-/// Reads JSON Lines: UTF-8, one optional byte order mark at the start, one object a line, no blank lines.
-pub fn read_jsonl(mut reader: impl BufRead, mapping: &Mapping) -> Result<Vec<Row>, RowError> {
-    let mut rows = Vec::new();
-    let mut line = Zeroizing::new(Vec::new());
-    let mut total_bytes = 0;
-    loop {
-        let number = rows.len() as u64 + 1;
-        let refuse = |problem| RowError { number, column: None, problem };
-        line.clear();
-        let limit = LINE_MAX_BYTES as u64 + 2;
-        reader
-            .by_ref()
-            .take(limit)
-            .read_until(b'\n', &mut line)
-            .map_err(|error| refuse(RowProblem::Io(error.kind())))?;
-        let terminated = line.pop_if(|last| *last == b'\n').is_some();
-        let mut text = &line[..];
-        if number == 1 {
-            text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+impl RowProblem {
+    /// What the owner can do about it.
+    pub fn fix(&self) -> &'static str {
+        match self {
+            Self::NotUtf8 => "convert the file to UTF-8",
+            Self::Blank => "take the blank line out",
+            Self::LineTooLong | Self::RowTooLong => "shorten the row, or leave it out",
+            Self::NotJson { .. } | Self::NotAnObject | Self::NotAnArray => "write JSON, one object a row",
+            Self::DuplicateKey | Self::DuplicateColumn => "name each once",
+            Self::TooDeep => "flatten the row",
+            Self::Number => "write large numbers as strings",
+            Self::Missing | Self::Empty => "fill the column, or leave the row out",
+            Self::NotAString => "write the value as a string",
+            Self::NotAList => "write a list of objects with a role and a content",
+            Self::Ragged { .. } => "quote values that hold a comma, a quote or a line break",
+            Self::NoHeader => "write the names of the columns in the first line",
+            Self::TooManyRows | Self::DatasetTooLarge => "split the dataset",
+            Self::Io(_) => "look at the file and its disk",
         }
-        if text.is_empty() && !terminated {
-            return Ok(rows);
-        }
-        if number > ROWS_MAX {
-            return Err(refuse(RowProblem::TooManyRows));
-        }
-        let row =
-            canonical_row(text, mapping).map_err(|(column, problem)| RowError { number, column, problem })?;
-        total_bytes += row.len_bytes();
-        if total_bytes > DATASET_MAX_BYTES {
-            return Err(refuse(RowProblem::DatasetTooLarge));
-        }
-        rows.push(row);
+    }
+
+    /// Nothing can be read behind it.
+    fn ends(&self) -> bool {
+        matches!(
+            self,
+            Self::LineTooLong
+                | Self::TooManyRows
+                | Self::DatasetTooLarge
+                | Self::NotAnArray
+                | Self::NoHeader
+                | Self::Io(_)
+        )
     }
 }
 
 impl Row {
+    pub(super) fn new(canonical: Zeroizing<Vec<u8>>, group: Option<Zeroizing<Vec<u8>>>) -> Self {
+        Self { canonical, group }
+    }
+
     /// The canonical row.
     pub fn canonical(&self) -> &[u8] {
         &self.canonical
@@ -145,89 +170,109 @@ impl Row {
     }
 }
 
-impl Mapping {
-    /// Fields that rows of this mapping may have, in canonical order.
-    pub(super) fn fields(&self) -> Vec<String> {
-        let optional = |field: &str, column: &Option<String>| column.as_ref().map(|_| field.to_owned());
-        [optional("input", &self.input), Some("instruction".into()), Some("output".into())]
-            .into_iter()
-            .chain([optional("system", &self.system)])
-            .flatten()
-            .collect()
-    }
+/// Takes the records of a source one by one.
+pub(super) struct Collector<'m> {
+    mapping: &'m Mapping,
+    rows: Vec<Row>,
+    report: Report,
+    bytes: u64,
 }
 
-/// The fields of an instruct row; JCS sorts them.
-#[derive(Serialize)]
-struct Instruct<'a> {
-    instruction: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    input: Option<&'a str>,
-    output: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    system: Option<&'a str>,
-}
-
-type Refusal = (Option<String>, RowProblem);
-
-fn canonical_row(line: &[u8], mapping: &Mapping) -> Result<Row, Refusal> {
-    let refuse = |problem| (None, problem);
-    if line.len() > LINE_MAX_BYTES {
-        return Err(refuse(RowProblem::LineTooLong));
-    }
-    let text = str::from_utf8(line).map_err(|_| refuse(RowProblem::NotUtf8))?;
-    if text.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')) {
-        return Err(refuse(RowProblem::Blank));
-    }
-    let source = json::object(text).map_err(refuse)?;
-    let row = Instruct {
-        instruction: required(&source, &mapping.instruction)?,
-        input: optional(&source, mapping.input.as_deref())?,
-        output: required(&source, &mapping.output)?,
-        system: optional(&source, mapping.system.as_deref())?,
-    };
-    Ok(Row { canonical: canonical(&row)?, group: group(&source, &mapping.group_columns)? })
-}
-
-fn required<'a>(source: &'a Map<String, Value>, column: &str) -> Result<&'a str, Refusal> {
-    let refuse = |problem| Err((Some(column.to_owned()), problem));
-    match source.get(column) {
-        None | Some(Value::Null) => refuse(RowProblem::Missing),
-        Some(Value::String(text)) if text.is_empty() => refuse(RowProblem::Empty),
-        Some(Value::String(text)) => Ok(text),
-        Some(_) => refuse(RowProblem::NotAString),
-    }
-}
-
-fn optional<'a>(source: &'a Map<String, Value>, column: Option<&str>) -> Result<Option<&'a str>, Refusal> {
-    let Some(column) = column else { return Ok(None) };
-    match source.get(column) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
-        Some(_) => Err((Some(column.to_owned()), RowProblem::NotAString)),
-    }
-}
-
-fn group(source: &Map<String, Value>, columns: &[String]) -> Result<Option<Zeroizing<Vec<u8>>>, Refusal> {
-    if columns.is_empty() {
-        return Ok(None);
-    }
-    let mut group = Map::new();
-    for column in columns {
-        match source.get(column) {
-            None | Some(Value::Null) => return Err((Some(column.clone()), RowProblem::Missing)),
-            Some(value) => group.insert(column.clone(), value.clone()),
+impl<'m> Collector<'m> {
+    pub(super) fn new(format: Format, mapping: &'m Mapping) -> Self {
+        let report = Report {
+            format,
+            source_rows: 0,
+            kept: 0,
+            dropped: 0,
+            refused: 0,
+            problems: Vec::new(),
+            stopped: false,
         };
+        Self { mapping, rows: Vec::new(), report, bytes: 0 }
     }
-    canonical(&group).map(Some)
+
+    /// Takes the record at `number`, or what is wrong with it; breaks where nothing more is to be read.
+    pub(super) fn take(
+        &mut self,
+        number: u64,
+        record: Result<Map<String, Value>, Refusal>,
+    ) -> ControlFlow<()> {
+        self.report.source_rows += 1;
+        let fate = match record.and_then(|record| self.mapping.apply(&record)) {
+            _ if self.report.source_rows > ROWS_MAX => Err((None, RowProblem::TooManyRows)),
+            Ok(Fate::Kept(row)) if self.bytes + row.len_bytes() > DATASET_MAX_BYTES => {
+                Err((None, RowProblem::DatasetTooLarge))
+            }
+            other => other,
+        };
+        match fate {
+            Ok(Fate::Kept(row)) => {
+                self.bytes += row.len_bytes();
+                self.report.kept += 1;
+                // Of a source that is refused no row is needed.
+                if self.report.refused == 0 {
+                    self.rows.push(row);
+                }
+                ControlFlow::Continue(())
+            }
+            Ok(Fate::Dropped) => {
+                self.report.dropped += 1;
+                ControlFlow::Continue(())
+            }
+            Err((column, problem)) => self.refuse(number, column, problem),
+        }
+    }
+
+    /// Notes a problem that is no row's.
+    pub(super) fn refuse(
+        &mut self,
+        number: u64,
+        column: Option<String>,
+        problem: RowProblem,
+    ) -> ControlFlow<()> {
+        self.rows.clear();
+        self.report.refused += 1;
+        self.report.stopped = problem.ends();
+        if self.report.problems.len() < PROBLEMS_LISTED {
+            self.report.problems.push(RowError { number, column, problem });
+        }
+        match self.report.stopped {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    /// Reading can't go on behind the last problem.
+    pub(super) fn stop(&mut self) {
+        self.report.stopped = true;
+    }
+
+    pub(super) fn finish(self) -> Result<Rows, Report> {
+        let Self { rows, report, .. } = self;
+        if report.refused == 0 { Ok(Rows { rows, report }) } else { Err(report) }
+    }
 }
 
-fn canonical(value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, Refusal> {
-    let bytes = serde_jcs::to_vec(value).map(Zeroizing::new).map_err(|_| (None, RowProblem::Number))?;
-    if bytes.len() > ROW_MAX_BYTES {
-        return Err((None, RowProblem::RowTooLong));
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.problems.first() {
+            None => write!(f, "{} rows, {} to seal, {} left out", self.source_rows, self.kept, self.dropped),
+            Some(first) => {
+                write!(f, "{first}\n  {}", first.problem.fix())?;
+                if self.refused > 1 {
+                    write!(f, "\n  and {} more rows to mend", self.refused - 1)?;
+                }
+                Ok(())
+            }
+        }
     }
-    Ok(bytes)
+}
+
+impl std::error::Error for Report {}
+
+fn told<S: serde::Serializer>(problem: &RowProblem, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(problem)
 }
 
 fn column_text(column: &Option<String>) -> String {

@@ -4,7 +4,8 @@ use tiltyard_attestation::Hex;
 use zeroize::Zeroizing;
 
 use super::index::{Drawn, Index, IndexShard, SealedSeed};
-use super::rows::{Mapping, Row};
+use super::mapping::Mapping;
+use super::rows::Row;
 use super::shard::{SHARD_MAX_BYTES, next_shard};
 use super::split::{SplitEmpty, SplitSeed, SplitTerms, draw};
 use crate::container::{self, ContainerError, ObjectKind};
@@ -157,7 +158,8 @@ impl Sealing<'_> {
         let mut index = Index {
             v: 1,
             split,
-            fields: self.params.mapping.fields(),
+            kind: self.params.mapping.fields.kind().into(),
+            fields: self.params.mapping.canonical_fields(),
             rows: rows.len() as u64,
             shards: Vec::new(),
             rows_root: self.seed.rows_root(rows),

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use tiltyard_attestation::Hex;
 use zeroize::Zeroizing;
 
-use super::rows::{Mapping, Row};
+use super::mapping::{Fields, Mapping};
+use super::rows::Row;
 use crate::dek::KeyError;
 use crate::ledger::merkle_root;
 use crate::order::ItemLoss;
@@ -39,17 +40,8 @@ pub(super) struct SplitTerms {
     pub(super) group_columns: Vec<String>,
     pub(super) test_rows: u64,
     pub(super) source_rows: u64,
+    /// Which column filled which field.
     pub(super) mapping: Fields,
-}
-
-/// Which column filled which field.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Fields {
-    instruction: String,
-    input: Option<String>,
-    output: String,
-    system: Option<String>,
 }
 
 /// Canonical rows of both sides, each in the order of their tags.
@@ -120,12 +112,7 @@ impl SplitTerms {
             group_columns: mapping.group_columns.clone(),
             test_rows,
             source_rows,
-            mapping: Fields {
-                instruction: mapping.instruction.clone(),
-                input: mapping.input.clone(),
-                output: mapping.output.clone(),
-                system: mapping.system.clone(),
-            },
+            mapping: mapping.fields.clone(),
         }
     }
 }
@@ -253,14 +240,10 @@ mod tests {
         let leaf = [&[0][..], hmac_text(index_key.bytes(), row).bytes()].concat();
         assert_eq!(seed.rows_root([row]), Hex::sha256(&leaf));
 
-        let mapping = Mapping {
-            instruction: "q".into(),
-            input: None,
-            output: "a".into(),
-            system: None,
-            group_columns: vec!["customer".into()],
-        };
-        let text = r#"{"group_columns":["customer"],"mapping":{"input":null,"instruction":"q","output":"a","system":null},"source_rows":9,"test_rows":2}"#;
+        let fields =
+            Fields::Instruct { instruction: "q".into(), input: None, output: "a".into(), system: None };
+        let mapping = Mapping { fields, group_columns: vec!["customer".into()] };
+        let text = r#"{"group_columns":["customer"],"mapping":{"input":null,"instruction":"q","kind":"instruct","output":"a","system":null},"source_rows":9,"test_rows":2}"#;
         let committed = [&b"tiltyard-split-commit-v1\0"[..], &[5; 32], text.as_bytes()].concat();
         assert_eq!(seed.commitment(&SplitTerms::new(&mapping, 2, 9)), Hex::sha256(&committed));
     }

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use tiltyard_attestation::Hex;
 use tiltyard_provisioning::charter::BrokerOwner;
-use tiltyard_provisioning::dataset::Mapping;
+use tiltyard_provisioning::dataset::{Fields, Format, Mapping};
 use tiltyard_provisioning::keyid::{ID_MAX_BYTES, KeyId, is_id};
 
 use super::LowArgs;
-use super::low::{self, BrokerRole, LowCharter, LowCollateral, LowCommand};
+use super::low::{
+    self, BrokerRole, LowCharter, LowCollateral, LowCommand, LowContainer, SourceFormat, TaskKind,
+};
 use crate::PassphraseSource;
 
 /// Longest name, label, licence or column, in bytes.
@@ -24,6 +26,7 @@ pub(crate) enum Command {
     Init(InitArgs),
     Identity { dir: PathBuf },
     EntrantInit { home: HomeArgs, kdf_memory_mib: u32 },
+    Check(SourceArgs),
     Seal(SealArgs),
     Submit(SubmitArgs),
     Enrol(EnrolArgs),
@@ -31,6 +34,9 @@ pub(crate) enum Command {
     CharterDiff { old: PathBuf, new: PathBuf },
     CharterShow { envelope: PathBuf },
     CollateralSign(CollateralSignArgs),
+    ContainerSeal(ContainerArgs),
+    ContainerOpen(ContainerArgs),
+    ContainerInspect { input: PathBuf, key: Option<(PathBuf, Hex<32>)> },
     Serve(ServeArgs),
     Token { dir: PathBuf, lease: Hex<16> },
     Open(OpenArgs),
@@ -52,12 +58,18 @@ pub(crate) struct SealArgs {
     pub home: HomeArgs,
     pub tenant: String,
     pub dataset_id: String,
-    pub input: PathBuf,
+    pub source: SourceArgs,
     pub test_rows: u64,
-    pub mapping: Mapping,
     pub licence: String,
     pub valid_days: u32,
     pub out: PathBuf,
+}
+
+/// A file of rows and what its columns are.
+pub(crate) struct SourceArgs {
+    pub input: PathBuf,
+    pub format: Format,
+    pub mapping: Mapping,
 }
 
 pub(crate) struct SubmitArgs {
@@ -96,6 +108,15 @@ pub(crate) struct CollateralSignArgs {
     pub from: PathBuf,
     pub expires_days: u32,
     pub out: PathBuf,
+}
+
+/// One container and the file that it seals.
+pub(crate) struct ContainerArgs {
+    pub key_file: PathBuf,
+    pub context: Hex<32>,
+    pub input: PathBuf,
+    pub out: PathBuf,
+    pub threads: usize,
 }
 
 pub(crate) struct ServeArgs {
@@ -144,6 +165,7 @@ impl TryFrom<LowCommand> for Command {
             LowCommand::EntrantInit(low) => {
                 Self::EntrantInit { home: low.unlock.into(), kdf_memory_mib: low.kdf_memory_mib }
             }
+            LowCommand::Check(low) => Self::Check(low.try_into()?),
             LowCommand::Seal(low) => Self::Seal(low.try_into()?),
             LowCommand::Submit(low) => Self::Submit(low.try_into()?),
             LowCommand::Enrol(low) => Self::Enrol(low.try_into()?),
@@ -151,6 +173,11 @@ impl TryFrom<LowCommand> for Command {
             LowCommand::Charter(LowCharter::Diff(low)) => Self::CharterDiff { old: low.old, new: low.new },
             LowCommand::Charter(LowCharter::Show(low)) => Self::CharterShow { envelope: low.envelope },
             LowCommand::Collateral(LowCollateral::Sign(low)) => Self::CollateralSign(low.into()),
+            LowCommand::Container(LowContainer::Seal(low)) => Self::ContainerSeal(low.into()),
+            LowCommand::Container(LowContainer::Open(low)) => Self::ContainerOpen(low.into()),
+            LowCommand::Container(LowContainer::Inspect(low)) => {
+                Self::ContainerInspect { input: low.input, key: low.key_file.zip(low.context) }
+            }
             LowCommand::Serve(low) => Self::Serve(low.try_into()?),
             LowCommand::Token(low) => Self::Token { dir: low.dir, lease: low.lease },
             LowCommand::Open(low) => Self::Open(low.try_into()?),
@@ -186,27 +213,90 @@ impl TryFrom<low::Seal> for SealArgs {
                 got: low.test_rows.to_string(),
             });
         }
-        let column = |argument, got: Option<String>| got.map(|got| text(argument, got)).transpose();
-        let group_columns =
-            low.group.into_iter().map(|column| text("--group", column)).collect::<Result<_, _>>()?;
         Ok(Self {
             home: low.unlock.into(),
             tenant: id("--tenant", low.tenant)?,
             dataset_id: id("--dataset-id", low.dataset_id)?,
-            input: low.input,
+            source: low.source.try_into()?,
             test_rows: low.test_rows,
-            mapping: Mapping {
-                instruction: text("--instruction", low.instruction)?,
-                input: column("--input-column", low.input_column)?,
-                output: text("--output-column", low.output_column)?,
-                system: column("--system-column", low.system_column)?,
-                group_columns,
-            },
             licence: text("--licence", low.licence)?,
             valid_days: low.valid_days,
             out: low.out,
         })
     }
+}
+
+impl TryFrom<low::Source> for SourceArgs {
+    type Error = UsageError;
+
+    fn try_from(low: low::Source) -> Result<Self, UsageError> {
+        let given = [
+            ("--instruction", low.instruction.is_some(), &[TaskKind::Instruct][..]),
+            ("--input-column", low.input_column.is_some(), &[TaskKind::Instruct]),
+            ("--output-column", low.output_column.is_some(), &[TaskKind::Instruct]),
+            ("--system-column", low.system_column.is_some(), &[TaskKind::Instruct, TaskKind::Dpo]),
+            ("--messages", low.messages.is_some(), &[TaskKind::Chat]),
+            ("--prompt", low.prompt.is_some(), &[TaskKind::Dpo, TaskKind::Grpo]),
+            ("--chosen", low.chosen.is_some(), &[TaskKind::Dpo]),
+            ("--rejected", low.rejected.is_some(), &[TaskKind::Dpo]),
+            ("--extra-column", low.extra_column.is_some(), &[TaskKind::Grpo]),
+        ];
+        // A column that would be dropped without a word was meant for something.
+        if let Some((argument, ..)) = given.iter().find(|(_, is, kinds)| *is && !kinds.contains(&low.task)) {
+            let expected = format!("a column of a {} task", name(low.task));
+            return Err(UsageError { argument, expected, got: "one of another".into() });
+        }
+        let column = |argument, got: Option<String>| got.map(|got| text(argument, got)).transpose();
+        let needed = |argument, got: Option<String>| match got {
+            Some(got) => text(argument, got),
+            None => {
+                let expected = format!("a column, which a {} task needs", name(low.task));
+                Err(UsageError { argument, expected, got: "none".into() })
+            }
+        };
+        let fields = match low.task {
+            TaskKind::Instruct => Fields::Instruct {
+                instruction: needed("--instruction", low.instruction)?,
+                input: column("--input-column", low.input_column)?,
+                output: needed("--output-column", low.output_column)?,
+                system: column("--system-column", low.system_column)?,
+            },
+            TaskKind::Chat => Fields::Chat {
+                messages: needed("--messages", low.messages)?,
+                role: text("--role-field", low.role_field)?,
+                content: text("--content-field", low.content_field)?,
+                user: text("--user", low.user)?,
+                assistant: text("--assistant", low.assistant)?,
+            },
+            TaskKind::Dpo => Fields::Dpo {
+                prompt: needed("--prompt", low.prompt)?,
+                chosen: needed("--chosen", low.chosen)?,
+                rejected: needed("--rejected", low.rejected)?,
+                system: column("--system-column", low.system_column)?,
+            },
+            TaskKind::Grpo => Fields::Grpo {
+                prompt: needed("--prompt", low.prompt)?,
+                extra: column("--extra-column", low.extra_column)?,
+            },
+        };
+        let group_columns =
+            low.group.into_iter().map(|column| text("--group", column)).collect::<Result<_, _>>()?;
+        let format = match low.format {
+            Some(SourceFormat::Jsonl) => Format::Jsonl,
+            Some(SourceFormat::Json) => Format::Json,
+            Some(SourceFormat::Csv) => Format::Csv,
+            None => Format::of_path(&low.input).ok_or_else(|| UsageError {
+                argument: "--input",
+                expected: "a file named .jsonl, .json or .csv, or --format".into(),
+                got: low.input.to_string_lossy().into_owned(),
+            })?,
+        };
+        Ok(Self { input: low.input, format, mapping: Mapping { fields, group_columns } })
+    }
+}
+
+fn name(task: TaskKind) -> String {
+    format!("{task:?}").to_lowercase()
 }
 
 impl TryFrom<low::Submit> for SubmitArgs {
@@ -309,6 +399,16 @@ impl TryFrom<low::Open> for OpenArgs {
             got: low.name,
         })?;
         Ok(Self { home: low.unlock.into(), key_id, object: low.object, name, order, out: low.out })
+    }
+}
+
+impl From<low::ContainerFiles> for ContainerArgs {
+    fn from(low: low::ContainerFiles) -> Self {
+        // More than a few only wait for memory and disk.
+        const THREADS_UNASKED_MAX: usize = 4;
+        let there = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = low.threads.map_or_else(|| there().min(THREADS_UNASKED_MAX), usize::from);
+        Self { key_file: low.key_file, context: low.context, input: low.input, out: low.out, threads }
     }
 }
 

@@ -31,6 +31,8 @@ pub(super) enum LowCommand {
     Init(Init),
     /// Print the public identity of a home; needs no passphrase
     Identity(Identity),
+    /// Read a dataset's rows as `seal` would, and report what must be mended; seals nothing
+    Check(Source),
     /// Seal a dataset: split, shards, signed manifests
     Seal(Seal),
     /// Make the home of an entrant
@@ -45,6 +47,9 @@ pub(super) enum LowCommand {
     /// Sign collateral for sites without a network
     #[command(subcommand)]
     Collateral(LowCollateral),
+    /// Seal, open or look at single containers, outside of any home
+    #[command(subcommand)]
+    Container(LowContainer),
     /// Serve the broker protocol
     Serve(Serve),
     /// Print the newest result token of a lease; needs no passphrase
@@ -67,6 +72,47 @@ pub(super) enum LowCharter {
 pub(super) enum LowCollateral {
     /// Make a signed bundle of the vendors' files in a folder
     Sign(CollateralSign),
+}
+
+/// Containers are C2SP chunked-encryption, Cobblestone-256: other programs read and write them.
+#[derive(Debug, Subcommand)]
+pub(super) enum LowContainer {
+    /// Seal a file
+    Seal(ContainerFiles),
+    /// Open a container; the file appears only once all of it verified
+    Open(ContainerFiles),
+    /// Print header and lengths; with a key, whether it belongs to the container
+    Inspect(ContainerInspect),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ContainerFiles {
+    /// The data key: 32 bytes, or 64 hex digits
+    #[arg(long, value_name = "FILE")]
+    pub key_file: PathBuf,
+    /// What the container is bound to, 32 bytes
+    #[arg(long, value_name = "HEX")]
+    pub context: Hex<32>,
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Threads that work on it; left out, as many as there are processors, at most 4
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub threads: Option<u8>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ContainerInspect {
+    /// The container
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// A data key to hold it against: 32 bytes, or 64 hex digits
+    #[arg(long, value_name = "FILE", requires = "context")]
+    pub key_file: Option<PathBuf>,
+    /// What the container is bound to, 32 bytes
+    #[arg(long, value_name = "HEX", requires = "key_file")]
+    pub context: Option<Hex<32>>,
 }
 
 /// A home that must be unlocked.
@@ -123,27 +169,11 @@ pub(super) struct Seal {
     /// 1 to 64 of a-z, 0-9, '-', '_'
     #[arg(long)]
     pub dataset_id: String,
-    /// Rows, one JSON object a line
-    #[arg(long, value_name = "FILE")]
-    pub input: PathBuf,
+    #[command(flatten)]
+    pub source: Source,
     /// Least rows that are held out
     #[arg(long, value_name = "N")]
     pub test_rows: u64,
-    /// Source column of the instruction
-    #[arg(long, value_name = "COLUMN")]
-    pub instruction: String,
-    /// Source column of further input to the instruction
-    #[arg(long, value_name = "COLUMN")]
-    pub input_column: Option<String>,
-    /// Source column of the expected output
-    #[arg(long, value_name = "COLUMN")]
-    pub output_column: String,
-    /// Source column of the system prompt
-    #[arg(long, value_name = "COLUMN")]
-    pub system_column: Option<String>,
-    /// Columns whose equal rows must fall on the same side of the split
-    #[arg(long, value_name = "COLUMN")]
-    pub group: Vec<String>,
     /// Licence of the data, as it stands in the manifest
     #[arg(long, default_value = "proprietary")]
     pub licence: String,
@@ -153,6 +183,77 @@ pub(super) struct Seal {
     /// Folder for sealed objects and manifests
     #[arg(long)]
     pub out: PathBuf,
+}
+
+/// Rows, and which of their columns fill which field. Columns that are not named are dropped.
+#[derive(Debug, Args)]
+pub(super) struct Source {
+    /// The rows' file
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// How it is written; left out, by its name: .jsonl, .json or .csv
+    #[arg(long, value_enum)]
+    pub format: Option<SourceFormat>,
+    /// What the rows are for
+    #[arg(long, value_enum, default_value_t = TaskKind::Instruct)]
+    pub task: TaskKind,
+    /// Instruct: column of the instruction
+    #[arg(long, value_name = "COLUMN")]
+    pub instruction: Option<String>,
+    /// Instruct: column of further input to the instruction
+    #[arg(long, value_name = "COLUMN")]
+    pub input_column: Option<String>,
+    /// Instruct: column of the expected output
+    #[arg(long, value_name = "COLUMN")]
+    pub output_column: Option<String>,
+    /// Instruct, DPO: column of the system prompt
+    #[arg(long, value_name = "COLUMN")]
+    pub system_column: Option<String>,
+    /// Chat: column of the list of messages
+    #[arg(long, value_name = "COLUMN")]
+    pub messages: Option<String>,
+    /// Chat: member of a message that names who speaks
+    #[arg(long, value_name = "MEMBER", default_value = "from")]
+    pub role_field: String,
+    /// Chat: member of a message that holds what is said
+    #[arg(long, value_name = "MEMBER", default_value = "value")]
+    pub content_field: String,
+    /// Chat: what the user is called
+    #[arg(long, value_name = "TEXT", default_value = "user")]
+    pub user: String,
+    /// Chat: what the assistant is called
+    #[arg(long, value_name = "TEXT", default_value = "assistant")]
+    pub assistant: String,
+    /// DPO, GRPO: column of the prompt
+    #[arg(long, value_name = "COLUMN")]
+    pub prompt: Option<String>,
+    /// DPO: column of the better answer
+    #[arg(long, value_name = "COLUMN")]
+    pub chosen: Option<String>,
+    /// DPO: column of the worse answer
+    #[arg(long, value_name = "COLUMN")]
+    pub rejected: Option<String>,
+    /// GRPO: column of what reward functions need beside the prompt
+    #[arg(long, value_name = "COLUMN")]
+    pub extra_column: Option<String>,
+    /// Columns whose equal rows must fall on the same side of the split
+    #[arg(long, value_name = "COLUMN")]
+    pub group: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum SourceFormat {
+    Jsonl,
+    Json,
+    Csv,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum TaskKind {
+    Instruct,
+    Chat,
+    Dpo,
+    Grpo,
 }
 
 #[derive(Debug, Args)]

@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use tiltyard_attestation::printable::plain_usage;
 
 pub(crate) use high::{
-    CharterSignArgs, CollateralSignArgs, Command, EnrolArgs, HiArgs, HomeArgs, InitArgs, OpenArgs, SealArgs,
-    ServeArgs, SubmitArgs,
+    CharterSignArgs, CollateralSignArgs, Command, ContainerArgs, EnrolArgs, HiArgs, HomeArgs, InitArgs,
+    OpenArgs, SealArgs, ServeArgs, SourceArgs, SubmitArgs,
 };
 pub use low::LowArgs;
 pub(crate) use low::OutputForm;

@@ -1,7 +1,9 @@
 //! The commands: each reads its files, asks the library, writes its files, prints its facts.
 
 mod charter;
+mod check;
 mod collateral;
+mod container;
 mod enrol;
 mod home;
 mod open;
@@ -30,6 +32,7 @@ pub(crate) fn execute(command: Command, form: OutputForm) -> Result<(), BrokerEr
         Command::Init(args) => home::init(args, form),
         Command::Identity { dir } => home::identity(&dir, form),
         Command::EntrantInit { home, kdf_memory_mib } => home::entrant_init(&home, kdf_memory_mib, form),
+        Command::Check(args) => check::check(&args, form),
         Command::Seal(args) => seal::seal(&args, form),
         Command::Submit(args) => submit::submit(args, form),
         Command::Enrol(args) => enrol::enrol(args, form),
@@ -37,6 +40,9 @@ pub(crate) fn execute(command: Command, form: OutputForm) -> Result<(), BrokerEr
         Command::CharterDiff { old, new } => charter::diff(&old, &new, form),
         Command::CharterShow { envelope } => charter::show(&envelope, form),
         Command::CollateralSign(args) => collateral::sign(&args, form),
+        Command::ContainerSeal(args) => container::seal(&args, form),
+        Command::ContainerOpen(args) => container::open(&args, form),
+        Command::ContainerInspect { input, key } => container::inspect(&input, key, form),
         Command::Serve(args) => serve::serve(&args, form),
         Command::Token { dir, lease } => token::token(&dir, &lease, form),
         Command::Open(args) => open::open(&args, form),

@@ -1,14 +1,12 @@
 //! `seal`: rows of a file become sealed objects, two manifests, and two keys in the store.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use ring::rand::SystemRandom;
 use serde::Serialize;
 use tiltyard_attestation::Hex;
 use tiltyard_provisioning::dataset::{
-    Layout, PrevManifests, Row, SealKeys, SealParams, SealedDataset, SealedSplit, read_jsonl, seal_dataset,
+    Layout, PrevManifests, Rows, SealKeys, SealParams, SealedDataset, SealedSplit, seal_dataset,
 };
 use tiltyard_provisioning::dek::{Dek, WrapAad, WrapKind};
 use tiltyard_provisioning::keyid::{KeyId, Split};
@@ -52,8 +50,8 @@ struct ObjectFacts {
 pub(super) fn seal(args: &SealArgs, form: OutputForm) -> Result<(), BrokerError> {
     let mut home = unlock(&args.home)?;
     home.broker("seal")?;
-    let rows = read_rows(args)?;
-    let source_rows = rows.len() as u64;
+    let Rows { rows, report } = super::check::read(&args.source)?.map_err(BrokerError::coded)?;
+    let source_rows = report.source_rows;
     progress(&format!("{source_rows} rows read, sealing"));
 
     let rng = SystemRandom::new();
@@ -64,7 +62,7 @@ pub(super) fn seal(args: &SealArgs, form: OutputForm) -> Result<(), BrokerError>
         dataset_id: args.dataset_id.clone(),
         version,
         prev,
-        mapping: args.mapping.clone(),
+        mapping: args.source.mapping.clone(),
         test_rows: args.test_rows,
         licence: args.licence.clone(),
         not_after: now.saturating_add(u64::from(args.valid_days) * 86_400),
@@ -84,11 +82,6 @@ pub(super) fn seal(args: &SealArgs, form: OutputForm) -> Result<(), BrokerError>
     ];
     let tenant = params.tenant;
     Sealed { tenant, dataset_id: params.dataset_id, version, source_rows, splits }.print(form)
-}
-
-fn read_rows(args: &SealArgs) -> Result<Vec<Row>, BrokerError> {
-    let input = File::open(&args.input).map_err(|source| BrokerError::io("read", &args.input, source))?;
-    read_jsonl(BufReader::new(input), &args.mapping).map_err(BrokerError::coded)
 }
 
 /// A version goes on from the newest one that was sealed here.

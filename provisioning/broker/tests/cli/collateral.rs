@@ -249,6 +249,10 @@ fn a_result_goes_to_a_file_of_its_own() {
     for out in ["owner/store.sqlite", "charter.json"] {
         assert_eq!(trial.run(&format!("{sign} {out}")).failure(), (1, "E_KEPT"), "{out}");
     }
+    let serve = "serve --dir owner --charter signed.json --passphrase-fd 0 --port-file";
+    for out in ["owner/kek", "owner/store.sqlite", "signed.json"] {
+        assert_eq!(trial.run(&format!("{serve} {out}")).failure(), (1, "E_KEPT"), "{out}");
+    }
     nix::unistd::mkfifo(&trial.path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(trial.path("socket")).unwrap();
     for out in ["pipe", "vendors", "socket"] {

@@ -83,3 +83,67 @@ fn hostile_rows_leave_no_file_and_no_value_in_the_error() {
     fs::remove_file(trial.path("rows.jsonl")).unwrap();
     assert_eq!(trial.run(SEAL).failure(), (1, "E_IO"));
 }
+
+/// What must be mended is told row by row before anything is sealed, and needs no home.
+#[test]
+fn rows_are_checked_as_they_would_be_sealed() {
+    let trial = Trial::new();
+    trial.write("rows.csv", "question,answer,customer\nQ1,A1,c1\nQ2,,c2\nQ3\nQ4,A4,c4\n");
+    let check = "check --input rows.csv --instruction question --output-column answer --group customer";
+    let answer = trial.run(check);
+    assert_eq!(answer.failure(), (3, "E_ROW"), "{}", answer.stderr);
+    let report = &answer.out;
+    assert_eq!(report["format"], "csv");
+    assert_eq!(
+        (&report["source_rows"], &report["kept"], &report["refused"]),
+        (&4.into(), &2.into(), &2.into())
+    );
+    let rows: Vec<u64> =
+        report["problems"].as_array().unwrap().iter().map(|row| row["number"].as_u64().unwrap()).collect();
+    assert_eq!(rows, [3, 4]);
+    assert_eq!(report["problems"][0]["column"], "answer");
+    assert_eq!(report["fixes"].as_array().unwrap().len(), 2);
+
+    trial.write("rows.csv", "question,answer,customer\nQ1,A1,c1\nQ2,A2,c2\n");
+    assert_eq!(trial.facts(check)["kept"], 2);
+    for (line, expected) in [
+        (check.replace(".csv", ".txt"), (2, "E_USAGE")),
+        (check.replace("--instruction question ", ""), (2, "E_USAGE")),
+        (format!("{check} --chosen answer"), (2, "E_USAGE")),
+        (format!("{check} --task dpo"), (2, "E_USAGE")),
+        (check.replace("rows.csv", "absent.csv"), (1, "E_IO")),
+        (format!("{check} --format json"), (3, "E_ROW")),
+    ] {
+        assert_eq!(trial.run(&line).failure(), expected, "{line}");
+    }
+}
+
+#[test]
+fn tables_and_every_kind_of_task_are_sealed() {
+    let trial = Trial::new();
+    trial.init("owner", "owner");
+    let chat: Vec<Value> = (0..6)
+        .map(|at| {
+            serde_json::json!({"conversations": [
+                {"from": "user", "value": format!("question {at}")}, {"from": "assistant", "value": "answer"},
+            ]})
+        })
+        .collect();
+    trial.write("chat.json", serde_json::to_string(&chat).unwrap());
+    let table =
+        |header: &str, row: &dyn Fn(usize) -> String| [header.to_owned(), (0..6).map(row).collect()].concat();
+    trial.write("dpo.csv", table("p,c,r\n", &|at| format!("prompt {at},good,bad\n")));
+    trial.write("grpo.csv", table("p,x\n", &|at| format!("prompt {at},\"{{\"\"a\"\":{at}}}\"\n")));
+    trial.write("rows.csv", table("q,a\n", &|at| format!("question {at},answer\n")));
+    for (id, source) in [
+        ("chat", "chat.json --task chat --messages conversations"),
+        ("dpo", "dpo.csv --task dpo --prompt p --chosen c --rejected r"),
+        ("grpo", "grpo.csv --task grpo --prompt p --extra-column x"),
+        ("instruct", "rows.csv --instruction q --output-column a"),
+    ] {
+        let facts = trial.facts(&format!(
+            "seal --dir owner --tenant acme --dataset-id {id} --input {source} --test-rows 2 --out {id} --passphrase-fd 0"
+        ));
+        assert_eq!((&facts["version"], &facts["source_rows"]), (&1.into(), &6.into()), "{id}");
+    }
+}

@@ -4,6 +4,7 @@
 
 mod charter;
 mod collateral;
+mod container;
 mod data;
 mod home;
 mod peer;
