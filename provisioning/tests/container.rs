@@ -408,7 +408,9 @@ fn a_source_that_changes_while_it_is_sealed_gives_no_object() {
                 started.store(true, Ordering::Relaxed);
             }
         });
-        while !started.load(Ordering::Relaxed) {}
+        while !started.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
         let sealed = seal_file(&dek(), &bound(), &source, &path("object"), 2, &SystemRandom::new());
         done.store(true, Ordering::Relaxed);
         sealed

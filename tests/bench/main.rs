@@ -19,6 +19,7 @@ mod audit;
 #[allow(dead_code, reason = "the audit's tests share it")]
 #[path = "../e2e/audit/bundle.rs"]
 mod bundle;
+mod files;
 mod measure;
 #[allow(dead_code, reason = "the audit's tests share it")]
 #[path = "../e2e/audit/play.rs"]
@@ -47,8 +48,9 @@ enum Output {
 
 type Group = (&'static str, fn() -> Result<Vec<Row>, Box<dyn Error>>);
 
-const GROUPS: [Group; 9] = [
+const GROUPS: [Group; 10] = [
     ("container", sealing::container),
+    ("container-files", files::rows),
     ("release", sealing::release),
     ("log", sealing::log),
     ("appraisal-snp", appraisal::snp::rows),

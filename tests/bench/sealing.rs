@@ -1,6 +1,8 @@
 //! What the owner's side does with bytes and keys: the sealed container, a released key, the log.
 
 use std::error::Error;
+use std::io;
+use std::sync::Mutex;
 use std::time::Instant;
 
 use cobblestone::Key256;
@@ -10,7 +12,9 @@ use ring::error::Unspecified;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tiltyard_attestation::Hex;
 use tiltyard_attestation::binding::{KEM_X25519, KEM_XWING};
-use tiltyard_provisioning::container::{CHUNK_BYTES, ObjectContext, ObjectKind, open, seal};
+use tiltyard_provisioning::container::{
+    CHUNK_BYTES, Context, ObjectContext, ObjectKind, Opener, WriteAt, open, open_between, seal,
+};
 use tiltyard_provisioning::dek::Dek;
 use tiltyard_provisioning::hpke::{HpkeError, HpkeSecret, release_aad, release_info, seal_to};
 use tiltyard_provisioning::keyid::{KeyId, Split};
@@ -58,7 +62,48 @@ pub(crate) fn container() -> Result<Vec<Row>, Box<dyn Error>> {
         Box::new(|| timed(|| cobblestone::decrypt(&peer, digest, &sealed))),
     ];
     let opening = Samples::of("container open, 64 MiB", unit(), interleave(9, legs)?, &peers);
-    Ok(vec![sealing.row(), opening.row()])
+
+    // PROVISIONING 11: 1.7 times on two threads, on a machine that does nothing else.
+    let object_len = sealed.len();
+    let bound = Context::from(&context);
+    let [once, twice] = [1, 2].map(|threads| {
+        let (dek, bound, sealed) = (&dek, &bound, &sealed);
+        let leg: Leg<'_> = Box::new(move || {
+            let opener = Opener::of(dek, bound, &sealed[..], object_len as u64)?;
+            let out = Memory::of(OBJECT_MIB << 20);
+            timed(|| open_between(&opener, &out, threads))
+        });
+        leg
+    });
+    let peers = [("the same by one thread", Some(1.7))];
+    let scaling =
+        Samples::of("container open, 64 MiB, two threads", unit(), interleave(9, vec![twice, once])?, &peers);
+    Ok(vec![sealing.row(), opening.row(), scaling.row()])
+}
+
+/// Memory that two threads write at once: each range of chunks falls into a part of its own.
+struct Memory(Vec<Mutex<Vec<u8>>>);
+
+impl Memory {
+    const PART_BYTES: usize = 32 * CHUNK_BYTES;
+
+    fn of(len: usize) -> Self {
+        Self(
+            (0..len.div_ceil(Self::PART_BYTES).max(1) + 1)
+                .map(|_| Mutex::new(vec![0; Self::PART_BYTES]))
+                .collect(),
+        )
+    }
+}
+
+impl WriteAt for Memory {
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        let (part, at) = (offset as usize / Self::PART_BYTES, offset as usize % Self::PART_BYTES);
+        let part = self.0.get(part).ok_or(io::ErrorKind::InvalidInput)?;
+        let mut part = part.lock().map_err(|_| io::ErrorKind::Other)?;
+        part.get_mut(at..at + buf.len()).ok_or(io::ErrorKind::InvalidInput)?.copy_from_slice(buf);
+        Ok(())
+    }
 }
 
 /// ring alone over the container's chunks: no header, no commitment, no checks of length.

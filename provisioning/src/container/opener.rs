@@ -126,7 +126,26 @@ impl<R: ReadAt> Opener<R> {
         Ok(out)
     }
 
-    pub(super) fn open_onto(&self, index: u64, out: &mut Vec<u8>) -> Result<(), ContainerError> {
+    /// Appends the plaintext of `count` chunks from `first` on, which must be there. `read` is memory for them, sealed.
+    pub(super) fn open_range(
+        &self,
+        first: u64,
+        count: u64,
+        read: &mut [u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), ContainerError> {
+        let from = HEADER_BYTES as u64 + first * SEALED_CHUNK_BYTES as u64;
+        let len = (self.len_bytes - from).min(count * SEALED_CHUNK_BYTES as u64) as usize;
+        let read = &mut read[..len];
+        self.inner.read_exact_at(read, from)?;
+        for (index, chunk) in (first..first + count).zip(read.chunks_mut(SEALED_CHUNK_BYTES)) {
+            let plaintext_len = self.cipher.open_in_place(index, chunk)?;
+            out.extend_from_slice(&chunk[..plaintext_len]);
+        }
+        Ok(())
+    }
+
+    fn open_onto(&self, index: u64, out: &mut Vec<u8>) -> Result<(), ContainerError> {
         let count = self.chunks();
         if index >= count {
             return Err(ContainerError::ChunkRange { count, got: index });

@@ -11,12 +11,12 @@ use zeroize::Zeroizing;
 use super::cipher::ChunkCipher;
 use super::{
     CHUNK_BYTES, ContainerError, Context, HEADER_BYTES, OBJECT_MAX_BYTES, Opener, ReadAt, SEALED_CHUNK_BYTES,
-    TAG_BYTES, WriteAt, sealed_len,
+    WriteAt, sealed_len,
 };
 use crate::dek::Dek;
 
-/// Chunks that a thread takes at once: half a MiB of plaintext, so that its buffer stays in a core's own cache.
-const RANGE_CHUNKS: u64 = 32;
+/// Chunks that a thread takes at once: plaintext, ciphertext and what the kernel copies between stay in a core's own cache.
+const RANGE_CHUNKS: u64 = 4;
 /// Most threads on one object.
 const THREADS_MAX: usize = 64;
 
@@ -38,18 +38,17 @@ pub fn seal_between(
     let (cipher, header) = ChunkCipher::for_sealing(dek, context.bytes(), rng)?;
     out.write_all_at(&header, 0)?;
     let chunks = len / CHUNK_BYTES as u64 + 1;
-    in_ranges(chunks, threads, |first, count, buffer| {
-        buffer.clear();
-        for index in first..first + count {
-            let from = index * CHUNK_BYTES as u64;
-            let chunk_len = (len - from).min(CHUNK_BYTES as u64) as usize;
-            let at = buffer.len();
-            buffer.resize(at + chunk_len + TAG_BYTES, 0);
-            let (chunk, tag) = buffer[at..].split_at_mut(chunk_len);
-            source.read_exact_at(chunk, from)?;
-            tag.copy_from_slice(&cipher.seal_in_place(index, chunk)?);
+    in_ranges(chunks, threads, |first, count, Buffers { read, made }| {
+        let from = first * CHUNK_BYTES as u64;
+        let range_len = (len - from).min(count * CHUNK_BYTES as u64) as usize;
+        // One system call for the range, not one for each chunk.
+        let read = &mut read[..range_len];
+        source.read_exact_at(read, from)?;
+        made.clear();
+        for (index, at) in (first..first + count).zip((0..).step_by(CHUNK_BYTES)) {
+            cipher.seal_onto(index, &read[at..range_len.min(at + CHUNK_BYTES)], made)?;
         }
-        Ok(out.write_all_at(buffer, HEADER_BYTES as u64 + first * SEALED_CHUNK_BYTES as u64)?)
+        Ok(out.write_all_at(made, HEADER_BYTES as u64 + first * SEALED_CHUNK_BYTES as u64)?)
     })?;
     Ok(Hex(header))
 }
@@ -62,36 +61,50 @@ pub fn open_between<R: ReadAt + Sync>(
     out: &(impl WriteAt + Sync),
     threads: usize,
 ) -> Result<u64, ContainerError> {
-    in_ranges(opener.chunks(), threads, |first, count, buffer| {
-        buffer.clear();
-        for index in first..first + count {
-            opener.open_onto(index, buffer)?;
-        }
-        Ok(out.write_all_at(buffer, first * CHUNK_BYTES as u64)?)
+    in_ranges(opener.chunks(), threads, |first, count, Buffers { read, made }| {
+        made.clear();
+        opener.open_range(first, count, read, made)?;
+        Ok(out.write_all_at(made, first * CHUNK_BYTES as u64)?)
     })?;
     opener.plaintext_len()
 }
 
-/// Runs `work` on ranges of `0..chunks`, each once, by `threads` at most: first chunk, count, and a buffer of the
-/// thread's own that is wiped at the end. Ranges begin in order, so every range below one that failed has ended too, and
-/// the error of the lowest is the one that is returned.
+/// A thread's own memory, wiped at its end.
+struct Buffers {
+    /// As long as a range can be, sealed.
+    read: Zeroizing<Vec<u8>>,
+    made: Zeroizing<Vec<u8>>,
+}
+
+impl Buffers {
+    const LEN: usize = RANGE_CHUNKS as usize * SEALED_CHUNK_BYTES;
+
+    fn new() -> Self {
+        let (read, made) = (vec![0; Self::LEN], Vec::with_capacity(Self::LEN));
+        Self { read: Zeroizing::new(read), made: Zeroizing::new(made) }
+    }
+}
+
+/// Runs `work` on ranges of `0..chunks`, each once, by `threads` at most: first chunk, count, and memory of the thread's
+/// own. Ranges begin in order, so every range below one that failed has ended too, and the error of the lowest is the one
+/// that is returned.
 fn in_ranges(
     chunks: u64,
     threads: usize,
-    work: impl Fn(u64, u64, &mut Vec<u8>) -> Result<(), ContainerError> + Sync,
+    work: impl Fn(u64, u64, &mut Buffers) -> Result<(), ContainerError> + Sync,
 ) -> Result<(), ContainerError> {
     let ranges = chunks.div_ceil(RANGE_CHUNKS);
     let next = AtomicU64::new(0);
     let failed: Mutex<Option<(u64, ContainerError)>> = Mutex::new(None);
     let run = || {
-        let mut buffer = Zeroizing::new(Vec::with_capacity(RANGE_CHUNKS as usize * SEALED_CHUNK_BYTES));
+        let mut buffers = Buffers::new();
         loop {
             let range = next.fetch_add(1, Ordering::Relaxed);
             if range >= ranges {
                 return;
             }
             let first = range * RANGE_CHUNKS;
-            if let Err(error) = work(first, (chunks - first).min(RANGE_CHUNKS), &mut buffer) {
+            if let Err(error) = work(first, (chunks - first).min(RANGE_CHUNKS), &mut buffers) {
                 // Nobody begins another range.
                 next.store(ranges, Ordering::Relaxed);
                 let mut failed = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -125,11 +138,11 @@ mod tests {
             let seen = Mutex::new(Vec::new());
             let chunks = 5 * RANGE_CHUNKS + 3;
             in_ranges(chunks, threads, |first, count, _| {
-                seen.lock().unwrap().extend(first..first + count);
+                seen.lock().expect("no panic").extend(first..first + count);
                 Ok(())
             })
-            .unwrap();
-            let mut seen = seen.into_inner().unwrap();
+            .expect("every range");
+            let mut seen = seen.into_inner().expect("no panic");
             seen.sort_unstable();
             assert_eq!(seen, (0..chunks).collect::<Vec<_>>());
             for _ in 0..50 {
