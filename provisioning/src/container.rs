@@ -10,7 +10,6 @@
 
 mod cipher;
 mod context;
-mod file;
 mod opener;
 mod parallel;
 mod sealer;
@@ -28,7 +27,6 @@ use crate::dek::Dek;
 use cipher::ChunkCipher;
 
 pub use context::{Context, ObjectContext, ObjectKind};
-pub use file::{SealedFile, open_file, seal_file};
 pub use opener::{Opener, ReadAt, WriteAt};
 pub use parallel::{open_between, seal_between};
 pub use sealer::{Sealed, Sealer};

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::fs::{self, File};
 use std::io;
 use std::sync::Mutex;
 
@@ -10,8 +9,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tiltyard_attestation::Hex;
 use tiltyard_provisioning::container::{
     CHUNK_BYTES, ContainerError, Context, HEADER_BYTES, ObjectContext, ObjectKind, Opener,
-    SEALED_CHUNK_BYTES, Sealer, WriteAt, open, open_between, open_expected, open_file, plaintext_len, seal,
-    seal_between, seal_file, sealed_len,
+    SEALED_CHUNK_BYTES, Sealer, WriteAt, open, open_between, open_expected, plaintext_len, seal,
+    seal_between, sealed_len,
 };
 use tiltyard_provisioning::dek::{Dek, KeyError};
 use tiltyard_provisioning::keyid::Split;
@@ -230,33 +229,6 @@ fn keys_of_another_length_are_refused() {
     }
 }
 
-#[test]
-fn a_file_appears_whole_or_not_at_all() {
-    let folder = tempfile::tempdir().unwrap();
-    let (source, destination) = (folder.path().join("object"), folder.path().join("plain"));
-    let (dek, plaintext) = (dek(), bytes(5 * CHUNK_BYTES));
-    let good = sealed(&dek, &plaintext);
-
-    let mut bad = good.clone();
-    let last = bad.len() - 1;
-    bad[last] ^= 1;
-    fs::write(&source, &bad).unwrap();
-    let sealed_file = File::open(&source).unwrap();
-    let rng = SystemRandom::new();
-    assert_eq!(refusal(open_file(&dek, &bound(), &sealed_file, &destination, 2, &rng)), "E_CHUNK_AUTH");
-    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, ["object"]);
-
-    fs::write(&source, &good).unwrap();
-    let sealed_file = File::open(&source).unwrap();
-    let len = open_file(&dek, &bound(), &sealed_file, &destination, 2, &rng).unwrap();
-    assert_eq!(len, plaintext.len() as u64);
-    assert_eq!(fs::read(&destination).unwrap(), plaintext);
-    use std::os::unix::fs::PermissionsExt;
-    assert_eq!(fs::metadata(&destination).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-}
-
 /// Memory that is written at any place, as a file is.
 #[derive(Default)]
 struct Memory(Mutex<Vec<u8>>);
@@ -362,61 +334,6 @@ fn no_damage_to_an_object_of_four_chunks_is_opened() {
     let mut header = own;
     header[0] = foreign[0].clone();
     refused("the header of another object".into(), header);
-}
-
-#[test]
-fn a_sealed_file_appears_whole_and_takes_the_place_of_the_old_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
-    let (dek, rng, plaintext) = (dek(), SystemRandom::new(), bytes(100 * CHUNK_BYTES + 9));
-    fs::write(path("plain"), &plaintext).unwrap();
-    let source = File::open(path("plain")).unwrap();
-    let mut salts = Vec::new();
-    for _ in 0..2 {
-        let made = seal_file(&dek, &bound(), &source, &path("object"), 2, &rng).unwrap();
-        let object = fs::read(path("object")).unwrap();
-        assert_eq!((made.len_bytes, &made.header.0[..]), (object.len() as u64, &object[..HEADER_BYTES]));
-        assert_eq!(*open(&dek, &context(), &object).unwrap(), plaintext);
-        salts.push(object[..24].to_vec());
-    }
-    assert_ne!(salts[0], salts[1]);
-    // Nothing can be made in a folder that is not there, and nothing is left in one that is.
-    assert_eq!(refusal(seal_file(&dek, &bound(), &source, &path("absent/object"), 2, &rng)), "E_IO");
-    fs::create_dir(path("folder")).unwrap();
-    assert_eq!(refusal(seal_file(&dek, &bound(), &source, &path("folder"), 2, &rng)), "E_IO");
-    let mut left: Vec<_> =
-        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    left.sort();
-    assert_eq!(left, ["folder", "object", "plain"]);
-}
-
-#[test]
-fn a_source_that_changes_while_it_is_sealed_gives_no_object() {
-    use std::io::Write;
-    use std::sync::atomic::{AtomicBool, Ordering};
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
-    fs::write(path("plain"), bytes(1000 * CHUNK_BYTES)).unwrap();
-    let source = File::open(path("plain")).unwrap();
-    let (started, done) = (AtomicBool::new(false), AtomicBool::new(false));
-    let refused = std::thread::scope(|scope| {
-        // Somebody writes before, while and after it is sealed.
-        scope.spawn(|| {
-            let mut file = fs::OpenOptions::new().append(true).open(path("plain")).unwrap();
-            while !done.load(Ordering::Relaxed) {
-                file.write_all(b"more").unwrap();
-                started.store(true, Ordering::Relaxed);
-            }
-        });
-        while !started.load(Ordering::Relaxed) {
-            std::thread::yield_now();
-        }
-        let sealed = seal_file(&dek(), &bound(), &source, &path("object"), 2, &SystemRandom::new());
-        done.store(true, Ordering::Relaxed);
-        sealed
-    });
-    assert_eq!(refusal(refused), "E_SOURCE_CHANGED");
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the source alone");
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod command;
 mod error;
 mod file;
 mod identity;
+mod object;
 mod passphrase;
 mod protocol;
 mod serve;

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use ring::rand::SystemRandom;
 use serde::Serialize;
 use tiltyard_attestation::Hex;
-use tiltyard_provisioning::container::{
-    self, ContainerError, Context, HEADER_BYTES, Opener, ReadAt as _, SealedFile,
-};
+use tiltyard_provisioning::container::{self, ContainerError, Context, HEADER_BYTES, Opener, ReadAt as _};
 use tiltyard_provisioning::dek::{Dek, KEY_BYTES};
 use zeroize::Zeroizing;
 
@@ -17,6 +15,7 @@ use crate::BrokerError;
 use crate::cli::{ContainerArgs, Facts, OutputForm, path_text};
 use crate::error::shown;
 use crate::file::{Target, open_regular, read_regular};
+use crate::object::{SealedFile, open_file, seal_file};
 
 /// 64 digits and a line break, with room for white space.
 const KEY_FILE_MAX_BYTES: u64 = 1024;
@@ -59,9 +58,8 @@ pub(super) fn seal(args: &ContainerArgs, form: OutputForm) -> Result<(), BrokerE
     let Key { dek, note } = Key::read(&args.key_file)?;
     let source = open_regular(&args.input)?;
     let (context, rng) = (Context::from_bytes(args.context.0), SystemRandom::new());
-    let SealedFile { header, len_bytes } =
-        container::seal_file(&dek, &context, &source, out.path(), args.threads, &rng)
-            .map_err(|error| failed(error, &args.input))?;
+    let SealedFile { header, len_bytes } = seal_file(&dek, &context, &source, out.path(), args.threads, &rng)
+        .map_err(|error| failed(error, &args.input))?;
     Made { file: args.out.clone(), header: Some(header), len_bytes, note }.print(form)
 }
 
@@ -70,7 +68,7 @@ pub(super) fn open(args: &ContainerArgs, form: OutputForm) -> Result<(), BrokerE
     let Key { dek, note } = Key::read(&args.key_file)?;
     let sealed = open_regular(&args.input)?;
     let (context, rng) = (Context::from_bytes(args.context.0), SystemRandom::new());
-    let len_bytes = container::open_file(&dek, &context, &sealed, out.path(), args.threads, &rng)
+    let len_bytes = open_file(&dek, &context, &sealed, out.path(), args.threads, &rng)
         .map_err(|error| failed(error, &args.input))?;
     Made { file: args.out.clone(), header: None, len_bytes, note }.print(form)
 }
