@@ -176,6 +176,9 @@ fn gpu_17_counts_that_the_document_names() {
     let certificates = DeviceExhibit { report: None, ..h100() };
     let withheld = Exhibits { devices: vec![certificates], ..milan() };
     assert_eq!(findings(&run(&document("lab", 1, 0), &withheld)), [mismatch], "certificates are no device");
+    let shown = Exhibits { devices: vec![h100()], ..milan() };
+    let found = run(&document("lab", 1, 0), &shown);
+    assert_eq!(verdicts(&found, CheckId::Gpu17), [Verdict::NotShown], "counted once, and nothing is missing");
     // A chain by itself is no guest.
     let chain = cpu(None, genuine::certificates("virtee_milan_vcek.der", "ask_ark_milan.pem"));
     assert_eq!(findings(&run(&document("lab", 1, 0), &chain)), []);
