@@ -216,6 +216,8 @@ fn tables_that_are_none() {
         assert_eq!(problems(&report), [(number, column, problem)], "{table:?}");
         assert!(report.stopped);
     }
+    let report = refused(Format::Csv, "\"x\n  y\u{1b}\",\"x\n  y\u{1b}\",q,a,s\n", &instruct());
+    assert!(report.to_string().starts_with("E_ROW: row 1, column x\u{fffd}  y\u{fffd}: "), "{report}");
     let report = refused(Format::Csv, b"q,a,s\nQ,\xff,\nQ,A,\n", &instruct());
     assert_eq!(problems(&report), [(2, None, RowProblem::NotUtf8)]);
     let report = refused(Format::Csv, b"q,a,\xff\nQ,A,\n", &instruct());

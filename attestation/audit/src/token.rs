@@ -185,19 +185,5 @@ fn status_of(word: impl std::fmt::Debug) -> String {
 
 /// The eight claims by name and AR4SI value: 2 to 31 affirming, 32 warning, 96 contraindicated, 0 nothing said.
 fn members(vector: &Vector) -> String {
-    let Vector {
-        instance_identity,
-        configuration,
-        executables,
-        file_system,
-        hardware,
-        runtime_opaque,
-        storage_opaque,
-        sourced_data,
-    } = vector;
-    format!(
-        "identity {instance_identity}, configuration {configuration}, executables {executables}, \
-         file system {file_system}, hardware {hardware}, memory {runtime_opaque}, storage {storage_opaque}, \
-         data {sourced_data}"
-    )
+    vector.named().map(|(name, value)| format!("{name} {value}")).join(", ")
 }

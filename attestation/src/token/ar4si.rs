@@ -56,6 +56,11 @@ impl Vector {
     }
 
     fn members(&self) -> [i8; 8] {
+        self.named().map(|(_, value)| value)
+    }
+
+    /// The eight claims in words, with their values.
+    pub fn named(&self) -> [(&'static str, i8); 8] {
         let Self {
             instance_identity,
             configuration,
@@ -67,14 +72,14 @@ impl Vector {
             sourced_data,
         } = *self;
         [
-            instance_identity,
-            configuration,
-            executables,
-            file_system,
-            hardware,
-            runtime_opaque,
-            storage_opaque,
-            sourced_data,
+            ("identity", instance_identity),
+            ("configuration", configuration),
+            ("executables", executables),
+            ("file system", file_system),
+            ("hardware", hardware),
+            ("memory", runtime_opaque),
+            ("storage", storage_opaque),
+            ("data", sourced_data),
         ]
     }
 }

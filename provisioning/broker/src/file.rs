@@ -1,24 +1,33 @@
 //! Files: read with a limit, written whole or not at all.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
+use nix::unistd::linkat;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use tiltyard_attestation::Hex;
 
 use crate::BrokerError;
 
 /// Reads a file of at most `max_bytes`.
 pub fn read_limited(path: &Path, max_bytes: u64) -> Result<Vec<u8>, BrokerError> {
-    let read = |path: &Path| -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        File::open(path)?.take(max_bytes + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read(path).map_err(|source| BrokerError::io("read", path, source))?;
+    let file = File::open(path).map_err(|source| BrokerError::io("read", path, source))?;
+    read_opened(file, path, max_bytes)
+}
+
+/// Reads what was opened from `path`, at most `max_bytes`.
+pub(crate) fn read_opened(file: File, path: &Path, max_bytes: u64) -> Result<Vec<u8>, BrokerError> {
+    let mut bytes = Vec::new();
+    file.take(max_bytes + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|source| BrokerError::io("read", path, source))?;
     if bytes.len() as u64 > max_bytes {
         return Err(BrokerError::FileTooLarge { path: path.into(), expected: max_bytes });
     }
@@ -27,27 +36,14 @@ pub fn read_limited(path: &Path, max_bytes: u64) -> Result<Vec<u8>, BrokerError>
 
 /// A regular file, opened to be read; a pipe would wait for ever.
 pub(crate) fn open_regular(path: &Path) -> Result<File, BrokerError> {
-    let failed = |source| BrokerError::io("read", path, source);
-    let mut options = OpenOptions::new();
-    let file = options.read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    match metadata.is_file() {
-        true => Ok(file),
-        false => {
-            let got = if metadata.is_dir() { "a folder" } else { "something else" };
-            Err(BrokerError::NotAFile { path: path.into(), got })
-        }
-    }
+    open_with(path, OFlag::O_NONBLOCK)
 }
 
-/// The bytes of a regular file and when it was last changed, in Unix seconds: for folders that others may write to.
-///
-/// A link would bring in whatever it points to, and a pipe would wait for ever; neither is followed or read.
-pub(crate) fn read_regular(path: &Path, max_bytes: u64) -> Result<(Vec<u8>, u64), BrokerError> {
+fn open_with(path: &Path, flags: OFlag) -> Result<File, BrokerError> {
     let not_a_file = |got| BrokerError::NotAFile { path: path.into(), got };
     let failed = |source| BrokerError::io("read", path, source);
     let mut options = OpenOptions::new();
-    options.read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
+    options.read(true).custom_flags(flags.bits());
     let file = options.open(path).map_err(|source| match source.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ELOOP) => not_a_file("a link"),
         // A socket.
@@ -55,46 +51,115 @@ pub(crate) fn read_regular(path: &Path, max_bytes: u64) -> Result<(Vec<u8>, u64)
         _ => failed(source),
     })?;
     let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(not_a_file(if metadata.is_dir() { "a folder" } else { "something else" }));
+    match metadata.is_file() {
+        true => Ok(file),
+        false => Err(not_a_file(if metadata.is_dir() { "a folder" } else { "something else" })),
     }
-    let too_large = || BrokerError::FileTooLarge { path: path.into(), expected: max_bytes };
+}
+
+/// The bytes of a regular file and when it was last changed, in Unix seconds: for folders that others may write to.
+///
+/// A link would bring in whatever it points to, and a pipe would wait for ever; neither is followed or read.
+pub(crate) fn read_regular(path: &Path, max_bytes: u64) -> Result<(Vec<u8>, u64), BrokerError> {
+    let failed = |source| BrokerError::io("read", path, source);
+    let file = open_with(path, OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK)?;
+    let metadata = file.metadata().map_err(failed)?;
     if metadata.len() > max_bytes {
-        return Err(too_large());
+        return Err(BrokerError::FileTooLarge { path: path.into(), expected: max_bytes });
     }
     let changed = metadata.modified().map_err(failed)?;
-    let mut bytes = Vec::new();
-    file.take(max_bytes + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > max_bytes {
-        return Err(too_large());
-    }
+    let bytes = read_opened(file, path, max_bytes)?;
     Ok((bytes, changed.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())))
 }
 
-/// Writes a file of mode 0600 so that a reader finds the old bytes, or all of the new ones: temporary
-/// name, fsync, rename, fsync of the folder.
+/// Writes a file of mode 0600 so that a reader finds the old bytes, or all of the new ones.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), BrokerError> {
-    let name = path.file_name().ok_or_else(|| {
-        BrokerError::io("write", path, io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))
-    })?;
-    let folder = folder_of(path);
-    let mut temporary_name = std::ffi::OsString::from(".");
-    temporary_name.push(name);
-    temporary_name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = folder.join(temporary_name);
     let write = || -> io::Result<()> {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        File::open(folder)?.sync_all()
+        let hidden = Hidden::beside(path)?;
+        hidden.file().write_all(bytes)?;
+        hidden.publish(path)
     };
-    write().map_err(|source| {
-        // Best effort: the write's own error is the one to report.
-        let _ = fs::remove_file(&temporary);
-        BrokerError::io("write", path, source)
-    })
+    write().map_err(|source| BrokerError::io("write", path, source))
+}
+
+/// A file of mode 0600 that nobody finds until it is published; what is not published is gone.
+pub(crate) struct Hidden {
+    file: File,
+    /// Where the file system knows no files without a name.
+    temporary: Option<PathBuf>,
+}
+
+impl Hidden {
+    /// In the folder of `destination`.
+    pub(crate) fn beside(destination: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.write(true).mode(0o600);
+        match options.clone().custom_flags(OFlag::O_TMPFILE.bits()).open(folder_of(destination)) {
+            Ok(file) => Ok(Self { file, temporary: None }),
+            // Not every file system has them; what is really wrong shows again below.
+            Err(_) => {
+                let temporary = temporary_name(destination)?;
+                let file = options.create_new(true).open(&temporary)?;
+                Ok(Self { file, temporary: Some(temporary) })
+            }
+        }
+    }
+
+    /// To write to.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Brings the content to disk, then gives it its name in one step.
+    pub(crate) fn publish(mut self, destination: &Path) -> io::Result<()> {
+        self.file.sync_all()?;
+        if self.temporary.is_none() {
+            match self.link(destination) {
+                Ok(()) => return sync_folder(destination),
+                // A link replaces nothing; a name does.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    let name = temporary_name(destination)?;
+                    self.link(&name)?;
+                    self.temporary = Some(name);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(name) = &self.temporary {
+            fs::rename(name, destination)?;
+        }
+        self.temporary = None;
+        sync_folder(destination)
+    }
+
+    fn link(&self, name: &Path) -> io::Result<()> {
+        let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        Ok(linkat(AT_FDCWD, own.as_str(), AT_FDCWD, name, AtFlags::AT_SYMLINK_FOLLOW)?)
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        if let Some(name) = &self.temporary {
+            // Whatever went wrong before is the error to report.
+            let _ = fs::remove_file(name);
+        }
+    }
+}
+
+/// `.<name>.<16 hex digits>` in the same folder.
+fn temporary_name(destination: &Path) -> io::Result<PathBuf> {
+    let name = destination.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut suffix = [0; 8];
+    SystemRandom::new().fill(&mut suffix).map_err(|_| io::Error::other("no random bytes"))?;
+    let mut temporary = OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".{}", Hex(suffix)));
+    Ok(destination.with_file_name(temporary))
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
 }
 
 /// The file that a command leaves what it made in.

@@ -16,9 +16,9 @@ use tiltyard_provisioning::hpke::HpkeSecret;
 use tiltyard_provisioning::keyfile::{self, Cost, KEY_FILE_BYTES};
 use zeroize::Zeroizing;
 
-use crate::file::make_folder;
+use crate::file::{make_folder, open_regular, read_opened};
 use crate::store::{self, Store};
-use crate::{BrokerError, Passphrase, read_limited, write_private};
+use crate::{BrokerError, Passphrase, write_private};
 
 /// What a broker tells the world: goes into charters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,15 +195,13 @@ impl Home {
     pub(crate) fn unlock(self, passphrase: &Passphrase) -> Result<Unlocked, BrokerError> {
         let path = self.dir.join(KEY_FILE);
         // A secret that an orchestrator mounts is a link to a file, whose mode counts; a pipe would wait for ever.
-        let metadata = fs::metadata(&path).map_err(|source| BrokerError::io("read", &path, source))?;
-        if !metadata.is_file() {
-            return Err(BrokerError::NotAFile { path, got: "something else" });
-        }
+        let file = open_regular(&path)?;
+        let metadata = file.metadata().map_err(|source| BrokerError::io("read", &path, source))?;
         let mode = metadata.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
             return Err(BrokerError::Mode { path, got: mode });
         }
-        let bytes = read_limited(&path, KEY_FILE_BYTES as u64)?;
+        let bytes = read_opened(file, &path, KEY_FILE_BYTES as u64)?;
         let kek = keyfile::open(&bytes, passphrase.bytes()).map_err(BrokerError::coded)?;
         Ok(Unlocked { store: self.store, identity: self.identity, kek })
     }

@@ -1,14 +1,10 @@
 //! Objects as files: each has its name only once it is whole, verified and on disk.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
-use nix::unistd::linkat;
 use ring::rand::SecureRandom;
 use tiltyard_attestation::Hex;
 
@@ -16,6 +12,8 @@ use tiltyard_provisioning::container::{
     ContainerError, Context, Opener, open_between, seal_between, sealed_len,
 };
 use tiltyard_provisioning::dek::Dek;
+
+use crate::file::Hidden;
 
 /// A sealed file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,13 +36,13 @@ pub(crate) fn seal_file(
     rng: &dyn SecureRandom,
 ) -> Result<SealedFile, ContainerError> {
     let before = Seen::of(source)?;
-    let hidden = Hidden::beside(destination, rng)?;
-    let sealed = seal_between(dek, context, (source, before.len_bytes), &hidden.file, threads, rng);
+    let hidden = Hidden::beside(destination)?;
+    let sealed = seal_between(dek, context, (source, before.len_bytes), hidden.file(), threads, rng);
     if Seen::of(source)? != before {
         return Err(ContainerError::SourceChanged);
     }
     let header = sealed?;
-    hidden.publish(destination, rng)?;
+    hidden.publish(destination)?;
     Ok(SealedFile { header, len_bytes: sealed_len(before.len_bytes) })
 }
 
@@ -57,12 +55,11 @@ pub(crate) fn open_file(
     sealed: &File,
     destination: &Path,
     threads: usize,
-    rng: &dyn SecureRandom,
 ) -> Result<u64, ContainerError> {
     let opener = Opener::of(dek, context, sealed, sealed.metadata()?.len())?;
-    let hidden = Hidden::beside(destination, rng)?;
-    let len = open_between(&opener, &hidden.file, threads)?;
-    hidden.publish(destination, rng)?;
+    let hidden = Hidden::beside(destination)?;
+    let len = open_between(&opener, hidden.file(), threads)?;
+    hidden.publish(destination)?;
     Ok(len)
 }
 
@@ -80,108 +77,17 @@ impl Seen {
     }
 }
 
-/// A file that nobody finds until it is published; what is not published is gone.
-struct Hidden {
-    file: File,
-    /// Where the file system knows no files without a name.
-    temporary: Option<PathBuf>,
-}
-
-impl Hidden {
-    /// In the folder of `destination`, of mode 0600.
-    fn beside(destination: &Path, rng: &dyn SecureRandom) -> Result<Self, ContainerError> {
-        let mut options = OpenOptions::new();
-        options.write(true).mode(0o600);
-        match options.clone().custom_flags(OFlag::O_TMPFILE.bits()).open(folder_of(destination)) {
-            Ok(file) => Ok(Self { file, temporary: None }),
-            // Not every file system has them; what is really wrong shows again below.
-            Err(_) => {
-                let temporary = temporary_name(destination, rng)?;
-                let file = options.create_new(true).open(&temporary)?;
-                Ok(Self { file, temporary: Some(temporary) })
-            }
-        }
-    }
-
-    /// Brings the content to disk, then gives it its name in one step.
-    fn publish(mut self, destination: &Path, rng: &dyn SecureRandom) -> Result<(), ContainerError> {
-        self.file.sync_all()?;
-        if self.temporary.is_none() {
-            match self.link(destination) {
-                Ok(()) => return Ok(sync_folder(destination)?),
-                // A link replaces nothing; a name does.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    let name = temporary_name(destination, rng)?;
-                    self.link(&name)?;
-                    self.temporary = Some(name);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        if let Some(name) = &self.temporary {
-            fs::rename(name, destination)?;
-        }
-        self.temporary = None;
-        Ok(sync_folder(destination)?)
-    }
-
-    fn link(&self, name: &Path) -> io::Result<()> {
-        let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        Ok(linkat(AT_FDCWD, own.as_str(), AT_FDCWD, name, AtFlags::AT_SYMLINK_FOLLOW)?)
-    }
-}
-
-impl Drop for Hidden {
-    fn drop(&mut self) {
-        if let Some(name) = &self.temporary {
-            // Whatever went wrong before is the error to report.
-            let _ = fs::remove_file(name);
-        }
-    }
-}
-
-/// `.<name>.<16 hex digits>` in the same folder.
-fn temporary_name(destination: &Path, rng: &dyn SecureRandom) -> Result<PathBuf, ContainerError> {
-    let name = destination.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let mut suffix = [0; 8];
-    rng.fill(&mut suffix).map_err(|_| ContainerError::Random)?;
-    let mut temporary = OsString::from(".");
-    temporary.push(name);
-    temporary.push(format!(".{}", Hex(suffix)));
-    Ok(destination.with_file_name(temporary))
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(folder_of(path))?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use ring::rand::SystemRandom;
-    use tiltyard_provisioning::container::{
-        CHUNK_BYTES, HEADER_BYTES, ObjectContext, ObjectKind, open, seal,
-    };
+    use tiltyard_provisioning::container::{CHUNK_BYTES, HEADER_BYTES};
 
     use super::*;
 
-    fn object() -> ObjectContext {
-        ObjectContext {
-            tenant: "acme".into(),
-            kind: ObjectKind::Dataset,
-            id: "contracts".into(),
-            version: 2,
-            split: None,
-            name: Hex([7; 16]),
-            index: 3,
-        }
-    }
-
     fn context() -> Context {
-        Context::from(&object())
+        Context::from_bytes([7; 32])
     }
 
     fn dek() -> Dek {
@@ -194,12 +100,8 @@ mod tests {
         out
     }
 
-    fn sealed(dek: &Dek, plaintext: &[u8]) -> Vec<u8> {
-        seal(dek, &object(), plaintext, &SystemRandom::new()).unwrap()
-    }
-
-    fn opened(dek: &Dek, sealed: &[u8]) -> Result<Vec<u8>, ContainerError> {
-        open(dek, &object(), sealed).map(|plaintext| plaintext.to_vec())
+    fn opened(dek: &Dek, sealed: &[u8]) -> Vec<u8> {
+        Opener::of(dek, &context(), sealed, sealed.len() as u64).unwrap().read_all().unwrap().to_vec()
     }
 
     fn refusal<T>(result: Result<T, ContainerError>) -> &'static str {
@@ -211,22 +113,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (source, destination) = (folder.path().join("object"), folder.path().join("plain"));
         let (dek, plaintext) = (dek(), bytes(5 * CHUNK_BYTES));
-        let good = sealed(&dek, &plaintext);
+        fs::write(&source, &plaintext).unwrap();
+        seal_file(&dek, &context(), &File::open(&source).unwrap(), &source, 2, &SystemRandom::new()).unwrap();
+        let good = fs::read(&source).unwrap();
 
         let mut bad = good.clone();
         let last = bad.len() - 1;
         bad[last] ^= 1;
         fs::write(&source, &bad).unwrap();
         let sealed_file = File::open(&source).unwrap();
-        let rng = SystemRandom::new();
-        assert_eq!(refusal(open_file(&dek, &context(), &sealed_file, &destination, 2, &rng)), "E_CHUNK_AUTH");
+        assert_eq!(refusal(open_file(&dek, &context(), &sealed_file, &destination, 2)), "E_CHUNK_AUTH");
         let left: Vec<_> =
             fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["object"]);
 
         fs::write(&source, &good).unwrap();
         let sealed_file = File::open(&source).unwrap();
-        let len = open_file(&dek, &context(), &sealed_file, &destination, 2, &rng).unwrap();
+        let len = open_file(&dek, &context(), &sealed_file, &destination, 2).unwrap();
         assert_eq!(len, plaintext.len() as u64);
         assert_eq!(fs::read(&destination).unwrap(), plaintext);
         use std::os::unix::fs::PermissionsExt;
@@ -246,7 +149,7 @@ mod tests {
             let made = seal_file(&dek, &context(), &source, &path("object"), 2, &rng).unwrap();
             let object = fs::read(path("object")).unwrap();
             assert_eq!((made.len_bytes, &made.header.0[..]), (object.len() as u64, &object[..HEADER_BYTES]));
-            assert_eq!(opened(&dek, &object).unwrap(), plaintext);
+            assert_eq!(opened(&dek, &object), plaintext);
             salts.push(object[..24].to_vec());
         }
         assert_ne!(salts[0], salts[1]);

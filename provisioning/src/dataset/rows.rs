@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tiltyard_attestation::printable::plain;
 use zeroize::Zeroizing;
 
 use super::json;
@@ -276,5 +277,6 @@ fn told<S: serde::Serializer>(problem: &RowProblem, serializer: S) -> Result<S::
 }
 
 fn column_text(column: &Option<String>) -> String {
-    column.as_ref().map(|column| format!(", column {column}")).unwrap_or_default()
+    // A header may hold line breaks, and what a terminal obeys.
+    column.as_ref().map(|column| format!(", column {}", plain(column))).unwrap_or_default()
 }

@@ -1,6 +1,5 @@
 //! `container`: single files sealed and opened under a key at hand, so that other implementations can be compared.
 
-use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::BrokerError;
 use crate::cli::{ContainerArgs, Facts, OutputForm, path_text};
 use crate::error::shown;
-use crate::file::{Target, open_regular, read_regular};
+use crate::file::{Target, open_regular, read_opened};
 use crate::object::{SealedFile, open_file, seal_file};
 
 /// 64 digits and a line break, with room for white space.
@@ -67,8 +66,8 @@ pub(super) fn open(args: &ContainerArgs, form: OutputForm) -> Result<(), BrokerE
     let out = Target::new(&args.out, &[&args.key_file, &args.input])?;
     let Key { dek, note } = Key::read(&args.key_file)?;
     let sealed = open_regular(&args.input)?;
-    let (context, rng) = (Context::from_bytes(args.context.0), SystemRandom::new());
-    let len_bytes = open_file(&dek, &context, &sealed, out.path(), args.threads, &rng)
+    let context = Context::from_bytes(args.context.0);
+    let len_bytes = open_file(&dek, &context, &sealed, out.path(), args.threads)
         .map_err(|error| failed(error, &args.input))?;
     Made { file: args.out.clone(), header: None, len_bytes, note }.print(form)
 }
@@ -106,7 +105,9 @@ pub(super) fn inspect(
 impl Key {
     /// The data key of a file: 32 bytes as they are, or in hex.
     fn read(path: &Path) -> Result<Self, BrokerError> {
-        let bytes = Zeroizing::new(read_regular(path, KEY_FILE_MAX_BYTES)?.0);
+        let file = open_regular(path)?;
+        let metadata = file.metadata().map_err(|source| BrokerError::io("read", path, source))?;
+        let bytes = Zeroizing::new(read_opened(file, path, KEY_FILE_MAX_BYTES)?);
         let key = match bytes.len() {
             KEY_BYTES => bytes,
             _ => {
@@ -119,7 +120,6 @@ impl Key {
                 Zeroizing::new(key.to_vec())
             }
         };
-        let metadata = fs::metadata(path).map_err(|source| BrokerError::io("read", path, source))?;
         let open_to_others = metadata.permissions().mode() & 0o077 != 0;
         Ok(Self {
             dek: Dek::from_bytes(key).map_err(BrokerError::coded)?,

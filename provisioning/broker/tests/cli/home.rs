@@ -77,6 +77,16 @@ fn bad_passphrases_parameters_and_key_files() {
     fs::write(&kek, &good).unwrap();
     fs::set_permissions(&kek, fs::Permissions::from_mode(0o644)).unwrap();
     assert_eq!(trial.run(seal).failure(), (3, "E_MODE"));
+
+    // A secret that is mounted is a link to a file, whose mode counts; a pipe is not waited for.
+    fs::rename(&kek, trial.path("mounted")).unwrap();
+    std::os::unix::fs::symlink(trial.path("mounted"), &kek).unwrap();
+    assert_eq!(trial.run(seal).failure(), (3, "E_MODE"));
+    fs::set_permissions(trial.path("mounted"), fs::Permissions::from_mode(0o600)).unwrap();
+    assert_ne!(trial.run(seal).error, "E_MODE");
+    fs::remove_file(&kek).unwrap();
+    nix::unistd::mkfifo(&kek, nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR).unwrap();
+    assert_eq!(trial.run(seal).failure(), (1, "E_NOT_A_FILE"));
 }
 
 #[test]
